@@ -1,0 +1,112 @@
+"""Topics: described in schemas/topics/*.yaml, created explicitly, refused when their partition count is another.
+
+`python -m services.shared.runtime.topics` creates what is missing and claims them for this stack (deployment's first step).
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+
+from services.shared.runtime.errors import ConfigurationError, Unavailable
+from services.shared.runtime.service import set_up_logs
+from services.shared.runtime.settings import Settings
+
+FOLDER = Path(__file__).parents[3] / "schemas" / "topics"
+METADATA_SECONDS_MAX = 30.0  # a new topic's leader is known within a second; a slow machine gets thirty
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic as its YAML file describes it. `partitions` is part of the contract."""
+
+    name: str
+    description: str
+    owner: str
+    producers: list[str]
+    consumers: list[str]
+    key: str
+    value: str
+    partitions: int
+    config: dict[str, str] = field(default_factory=dict)
+
+
+def load_topics() -> dict[str, Topic]:
+    """All topics by name, in name order."""
+    topics = (Topic(**yaml.safe_load(path.read_text("utf-8"))) for path in sorted(FOLDER.glob("*.yaml")))
+    return {topic.name: topic for topic in topics}
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
+    """Partition count by topic name; topics that do not exist are absent."""
+    answer = await admin.describe_topics(names)
+    return {t["topic"]: len(t["partitions"]) for t in answer if t["error_code"] == 0}
+
+
+def _refuse_other_counts(settings: Settings, counts: dict[str, int]) -> None:
+    for topic in load_topics().values():
+        count = counts.get(settings.topic(topic.name))
+        if count is not None and count != topic.partitions:
+            raise ConfigurationError(
+                f"topic {settings.topic(topic.name)} has {count} partitions, the contract says {topic.partitions}"
+            )
+
+
+async def ensure_topics(settings: Settings) -> None:
+    """Create the topics that are missing; wait until all have leaders.
+
+    Raises ConfigurationError for another partition count, Unavailable while the broker does not answer.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker(), client_id="tolqyn-topics")
+    topics = load_topics()
+    names = [settings.topic(name) for name in topics]
+    try:
+        await admin.start()
+        counts = await _partition_counts(admin, names)
+        _refuse_other_counts(settings, counts)
+        missing = [t for t in topics.values() if settings.topic(t.name) not in counts]
+        if missing:
+            await _create(admin, settings, missing)
+        async with asyncio.timeout(METADATA_SECONDS_MAX):
+            while len(counts) < len(names):
+                await asyncio.sleep(0.05)
+                counts = await _partition_counts(admin, names)
+        _refuse_other_counts(settings, counts)
+    except TimeoutError:
+        raise Unavailable(f"topics have no leader after {METADATA_SECONDS_MAX:.0f} s") from None
+    except (KafkaConnectionError, OSError) as error:
+        raise Unavailable(f"no broker at {settings.bootstrap_servers}: {error}") from error
+    finally:
+        await admin.close()
+
+
+async def _create(admin: AIOKafkaAdminClient, settings: Settings, missing: list[Topic]) -> None:
+    new = [
+        # -1: the broker's own default replication, which is what its operators chose
+        NewTopic(settings.topic(t.name), t.partitions, -1, topic_configs=t.config)
+        for t in missing
+    ]
+    answer = await admin.create_topics(new)
+    for name, code, *_ in answer.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:  # two creators at once: both are right
+            raise ConfigurationError(f"cannot create topic {name}: {error.__name__}")
+
+
+async def _main() -> None:
+    from services.shared.runtime import stack_identity
+
+    settings = Settings.from_env()
+    await ensure_topics(settings)
+    await stack_identity.claim(settings)
+
+
+if __name__ == "__main__":
+    set_up_logs()
+    try:
+        asyncio.run(_main())
+    except KafkaError as broker_error:
+        raise Unavailable(str(broker_error)) from broker_error
