@@ -1,0 +1,118 @@
+"""Kafka as every service uses it: producers that lose nothing, consumers that know where they are."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaConnectionError
+
+from services.shared.runtime.errors import ConfigurationError, Unavailable
+from services.shared.runtime.settings import Settings
+
+BATCH_BYTES_MAX = 1 << 20  # one partition's batch: large enough for lz4 to work well, small enough to interleave partitions
+REQUEST_BYTES_MAX = 16 << 20  # as max.message.bytes of the event topics: one day sheet or record can never exceed it
+LINGER_MS = 5  # waiting this long fills batches; nobody notices five milliseconds
+REQUEST_MS_MAX = 30_000  # an unanswered request is given up after this and tried again
+FETCH_BYTES_MAX = 50 << 20  # of one fetch over all partitions
+FETCH_PARTITION_BYTES_MAX = 4 << 20  # of one partition: at 12 partitions a worker holds 48 MiB of fetched records
+CONNECT_RETRY_SECONDS = 0.5
+
+
+def producer(settings: Settings, client_id: str) -> AIOKafkaProducer:
+    """An idempotent producer that waits for all in-sync replicas. Not started."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.broker(),
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=True,
+        compression_type="lz4",
+        linger_ms=LINGER_MS,
+        max_batch_size=BATCH_BYTES_MAX,
+        max_request_size=REQUEST_BYTES_MAX,
+        request_timeout_ms=REQUEST_MS_MAX,
+    )
+
+
+def consumer(settings: Settings, client_id: str, **options: Any) -> AIOKafkaConsumer:
+    """A consumer that never commits by itself and never jumps: an offset out of range is an error. Not started."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.broker(),
+        client_id=client_id,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_bytes=FETCH_BYTES_MAX,
+        max_partition_fetch_bytes=FETCH_PARTITION_BYTES_MAX,
+        request_timeout_ms=REQUEST_MS_MAX,
+        isolation_level="read_committed",
+        **options,
+    )
+
+
+async def start_patiently(client: AIOKafkaConsumer | AIOKafkaProducer, stopping: asyncio.Event | None = None) -> None:
+    """Start a client; while the broker is away, try again until it is back or the service stops (then Unavailable)."""
+    while True:
+        try:
+            await client.start()
+            return
+        except KafkaConnectionError as error:
+            if stopping is None or stopping.is_set():
+                raise Unavailable(f"no broker: {error}") from error
+            await asyncio.sleep(CONNECT_RETRY_SECONDS)
+
+
+@asynccontextmanager
+async def reading(settings: Settings, topic: str, partitions: list[int] | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    """A started consumer assigned to partitions (default: all) of a contract topic, at their beginning."""
+    client = consumer(settings, f"tolqyn-read-{topic}")
+    await start_patiently(client)
+    try:
+        name = settings.topic(topic)
+        if partitions is None:
+            partitions = sorted(await partitions_of(client, name))
+        tps = [TopicPartition(name, p) for p in partitions]
+        client.assign(tps)
+        await client.seek_to_beginning(*tps)
+        yield client
+    finally:
+        await client.stop()
+
+
+async def partitions_of(client: AIOKafkaConsumer, name: str) -> set[int]:
+    """Partition numbers of a topic; ConfigurationError if the topic does not exist."""
+    found: set[int] | None = client.partitions_for_topic(name)
+    if found is None:
+        await client.topics()  # asks the cluster anew
+        found = client.partitions_for_topic(name)
+    if not found:
+        raise ConfigurationError(f"topic {name} does not exist: run the stack's set-up first")
+    return found
+
+
+async def read_to_end(settings: Settings, topic: str, partition: int = 0) -> list[ConsumerRecord]:
+    """All records of one partition up to the end that it had when called. For small topics."""
+    records: list[ConsumerRecord] = []
+    async with reading(settings, topic, [partition]) as client:
+        tp = TopicPartition(settings.topic(topic), partition)
+        end = (await client.end_offsets([tp]))[tp]
+        while await client.position(tp) < end:
+            for batch in (await client.getmany(tp, timeout_ms=1000)).values():
+                records += batch
+    return records
+
+
+async def end_offsets(settings: Settings, topics: list[str]) -> dict[str, list[int]]:
+    """End offset per partition of contract topics: what is in the log now."""
+    client = consumer(settings, "tolqyn-ends")
+    await start_patiently(client)
+    try:
+        ends: dict[str, list[int]] = {}
+        for topic in topics:
+            name = settings.topic(topic)
+            tps = [TopicPartition(name, p) for p in sorted(await partitions_of(client, name))]
+            found = await client.end_offsets(tps)
+            ends[topic] = [found[tp] for tp in tps]
+        return ends
+    finally:
+        await client.stop()
