@@ -1,0 +1,78 @@
+"""The rule that decides which version of a record counts, for a whole batch at once.
+
+The highest version counts, in whatever order versions arrive. Of two different contents with the same version the first in the log
+counts; the other is a conflict. The same content again is a duplicate. A lower version is stale. The result does not depend on how
+the log is cut into batches: the rule looks only at what came before.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.shared.statistics.contribution import Integers, Packed
+
+NO_VERSION = 0  # versions start at 1: what is not in the index has this one
+
+
+class Resolved(NamedTuple):
+    """What a batch of n records does to k different keys.
+
+    `counted`, `duplicate`, `conflict` (n, bool; all else is stale) are aligned with the batch. `groups` are the keys' numbers that
+    changed, with their new `versions` and `contributions` and the contributions `retracted` that they replace.
+    """
+
+    counted: NDArray[np.bool_]
+    duplicate: NDArray[np.bool_]
+    conflict: NDArray[np.bool_]
+    groups: Integers
+    versions: Integers
+    contributions: Packed
+    retracted: Packed
+
+
+def resolve(
+    groups: Integers,
+    versions: Integers,
+    contributions: Packed,
+    known_versions: Integers,
+    known_contributions: Packed,
+) -> Resolved:
+    """Apply the rule to records in log order.
+
+    `groups[i]` in 0..k-1 says which key record i belongs to; `known_*` (k) are what the index holds for each key, NO_VERSION where
+    nothing. Every key of 0..k-1 occurs at least once.
+    """
+    n, k = len(groups), len(known_versions)
+    # Each key's known state stands before its records, as if it had been the first of them.
+    group = np.concatenate([np.arange(k), groups])
+    version = np.concatenate([known_versions, versions])
+    contribution = np.concatenate([known_contributions, contributions])
+    order = np.argsort(group, kind="stable")
+    group, version, contribution = group[order], version[order], contribution[order]
+
+    # Running maximum of the version within each key: ranks make (key, version) one increasing number.
+    rank = np.unique(version, return_inverse=True)[1].astype(np.int64)
+    width = np.int64(n + k + 1)
+    highest = np.maximum.accumulate(group * width + rank)
+    before = np.concatenate([np.array([-1], np.int64), highest[:-1]])
+    wins = group * width + rank > before  # the known state of each key wins against the key before it
+    # The row that holds the maximum so far: the last winner at or before each row.
+    holder = np.maximum.accumulate(np.where(wins, np.arange(n + k), 0))
+    same_version = ~wins & (group * width + rank == highest)
+    same_content = contribution == contribution[holder]
+
+    record = order >= k
+    counted, duplicate, conflict = np.zeros((3, n), bool)
+    position = order[record] - k
+    counted[position] = wins[record]
+    duplicate[position] = (same_version & same_content)[record]
+    conflict[position] = (same_version & ~same_content)[record]
+
+    last = np.concatenate([group[1:] != group[:-1], np.array([True])])
+    final = holder[last]  # one row per key, in key order
+    changed = np.flatnonzero(order[final] >= k)
+    return Resolved(
+        counted, duplicate, conflict,
+        changed, version[final][changed], contribution[final][changed], known_contributions[changed],
+    )  # fmt: skip

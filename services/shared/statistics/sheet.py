@@ -1,0 +1,54 @@
+"""Day sheets: the absolute counts of one feed, partition and local day, as a precinct sends its tally to the count.
+
+A sheet is JSON: `{"day": "2025-06-30", "cells": [...], "counts": [...]}`, cells in ascending order; for stocks `counts` are the
+spans that start on that day and `ended` those that end. Nothing in it depends on the order in which records came.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from services.shared.statistics.calendar import day_label
+from services.shared.statistics.contribution import Counts, Integers, slot_cells, slot_ends, slots_of_day
+
+
+class Sheet(NamedTuple):
+    """Counts of one day: per cell, how many start and how many end."""
+
+    day: str
+    counts: dict[str, int]
+    ended: dict[str, int]
+
+
+def encode(day: int, counts: Counts, names: list[str], ranks: Integers) -> bytes | None:
+    """The sheet of a day out of all counts of a partition; None if the day is empty.
+
+    `names[cell]` is a cell's text and `ranks[cell]` its place among all texts in ascending order.
+    """
+    low, high = (int(i) for i in np.searchsorted(counts.slots, slots_of_day(day)))
+    if low == high:
+        return None
+    slots, numbers = counts.slots[low:high], counts.counts[low:high]
+    ends = slot_ends(slots)
+    cells = slot_cells(slots)
+    used = np.unique(cells)
+    used = used[np.argsort(ranks[used])]
+    column = {int(cell): i for i, cell in enumerate(used)}
+    sheet: dict[str, Any] = {"day": day_label(day), "cells": [names[c] for c in used.tolist()]}
+    for name, chosen in (("counts", ~ends), ("ended", ends)):
+        values = [0] * len(used)
+        for cell, number in zip(cells[chosen].tolist(), numbers[chosen].tolist(), strict=True):
+            values[column[cell]] = number
+        if name == "counts" or chosen.any():
+            sheet[name] = values
+    return orjson.dumps(sheet)
+
+
+def decode(value: bytes) -> Sheet:
+    """Read a sheet back; zeros are left out."""
+    body = orjson.loads(value)
+    cells: list[str] = body["cells"]
+    counts = {c: n for c, n in zip(cells, body["counts"], strict=True) if n}
+    ended = {c: n for c, n in zip(cells, body.get("ended", ()), strict=False) if n}
+    return Sheet(body["day"], counts, ended)
