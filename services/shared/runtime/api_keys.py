@@ -1,7 +1,7 @@
 """API keys of agencies: one JSON file that holds only their hashes.
 
-The file is `{"keys": [{"id", "sha256", "agency", "feed", "created", "revoked"}]}`; it is replaced as a whole, so a reader sees the old
-or the new one, never half. Services look at its modification time on every request: a revoked key stops working at once.
+The file is `{"keys": [{"id", "sha256", "agency", "feed", "created", "revoked"}]}`; it is replaced as a whole, so a reader sees
+the old or the new one, never half. Services look at its modification time on every request: a revoked key stops working at once.
 """
 
 import fcntl
