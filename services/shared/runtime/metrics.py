@@ -2,7 +2,7 @@
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
-# Upper bounds in seconds. A request carries one record or 20,000; an acknowledgement takes milliseconds or, with the broker away, a minute.
+# Upper bounds in seconds. A request carries one record or 20,000; with the broker away an acknowledgement takes up to a minute.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 READY = Gauge("tolqyn_ready", "1 while the service can do its work, else 0", ["service"])

@@ -1,0 +1,55 @@
+"""Records that cannot be counted, set aside whole, with the reason and the place they came from.
+
+The key is the place (`<topic>/<partition>/<offset>`): setting the same record aside again after a crash is the same letter.
+"""
+
+import asyncio
+
+from aiokafka import AIOKafkaProducer
+
+from services.shared.runtime import metrics
+from services.shared.runtime.kafka import producer, start_patiently
+from services.shared.runtime.settings import Settings
+from services.shared.statistics.records import Records
+
+TOPIC = "dead-letters.v1"
+
+
+class DeadLetters:
+    """Writes dead letters of one feed. What was sent is safe only after `flush`."""
+
+    def __init__(self, settings: Settings, feed: str) -> None:
+        self._topic, self._feed = settings.topic(TOPIC), feed
+        self._producer: AIOKafkaProducer = producer(settings, f"tolqyn-dead-letters-{feed}")
+        self._acks: list[asyncio.Future[object]] = []
+
+    async def start(self, stopping: asyncio.Event) -> None:
+        await start_patiently(self._producer, stopping)
+
+    async def stop(self) -> None:
+        await self._producer.stop()
+
+    async def send(self, origin: str, records: Records, dead: list[tuple[int, str]]) -> None:
+        """Set aside the records at these places of a batch. `origin`: `<topic>/<partition>`."""
+        for place, reason in dead:
+            topic, _, partition = origin.rpartition("/")
+            headers = [
+                ("schema", b"dead-letters/1"),
+                ("reason", reason.encode()),
+                ("origin-topic", topic.encode()),
+                ("origin-partition", partition.encode()),
+                ("origin-offset", str(records.offsets[place]).encode()),
+                ("origin-key", records.keys[place] or b""),
+                *((f"origin-header-{name}", value) for name, value in records.headers[place]),
+            ]
+            key = f"{origin}/{records.offsets[place]}".encode()
+            # Value null would be read as a tombstone: a record without a value is set aside as an empty one.
+            self._acks.append(
+                await self._producer.send(self._topic, records.values[place] or b"", key, partition=0, headers=headers)
+            )
+            metrics.DEAD_LETTERS.labels(self._feed, reason).inc()
+
+    async def flush(self) -> None:
+        """Wait until the broker has all that was sent."""
+        acks, self._acks = self._acks, []
+        await asyncio.gather(*acks)

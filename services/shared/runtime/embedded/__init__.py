@@ -1,0 +1,1 @@
+"""The real broker and the real database of a local stack, as our own child processes."""

@@ -1,0 +1,103 @@
+"""An event topic as tally reads it: partitions shared out among the workers of a group, records in batches of columns.
+
+Kafka's group says only who folds which partition; offsets are never committed there. Where a partition stands is saved with its
+counts, or not at all.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+
+from services.shared.runtime.errors import ConfigurationError
+from services.shared.runtime.kafka import consumer, partitions_of, reading, start_patiently
+from services.shared.runtime.settings import Settings
+from services.shared.statistics.records import Records
+
+POLL_MS = 100  # waiting for records; then the worker looks whether a cut is due
+POLL_RECORDS_MAX = 100_000  # of one poll: about 30 MB of values, and 0.2 s of folding
+SESSION_MS = 10_000  # a worker that is silent this long loses its partitions
+REBALANCE_MS_MAX = 60_000  # loading 20 million index rows takes a few seconds; a minute is never reached in order
+
+Listener = Callable[[list[int]], Awaitable[None]]
+
+
+class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One feed's events. `assigned` and `revoked` are told of partitions as they come and go; `seek` says where to read on."""
+
+    def __init__(self, settings: Settings, topic: str, group: str, instance: str, assigned: Listener, revoked: Listener) -> None:
+        self._settings, self._topic, self._name = settings, topic, settings.topic(topic)
+        self._assigned, self._revoked = assigned, revoked
+        self._consumer: AIOKafkaConsumer = consumer(
+            settings,
+            f"tolqyn-{group}",
+            group_id=settings.prefix + group,
+            # A restarted worker of the same name gets its partitions back at once, without waiting for its old session to end.
+            group_instance_id=instance or None,
+            session_timeout_ms=SESSION_MS,
+            max_poll_interval_ms=REBALANCE_MS_MAX,
+            rebalance_timeout_ms=REBALANCE_MS_MAX,
+        )
+
+    async def start(self, stopping: asyncio.Event, partitions: int) -> None:
+        """Join the group. ConfigurationError if the topic has not the partitions that the contract says."""
+        await start_patiently(self._consumer, stopping)
+        found = await partitions_of(self._consumer, self._name)
+        if len(found) != partitions:
+            raise ConfigurationError(f"topic {self._name} has {len(found)} partitions, the contract says {partitions}")
+        self._consumer.subscribe([self._name], listener=self)
+
+    async def stop(self) -> None:
+        await self._consumer.stop()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        tps = list(assigned)
+        for tp in tps:
+            self._consumer.pause(tp)  # until `assigned` has said where to start
+        await self._assigned(sorted(tp.partition for tp in tps))
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._revoked(sorted(tp.partition for tp in revoked))
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Read this partition from `offset` on."""
+        tp = TopicPartition(self._name, partition)
+        self._consumer.seek(tp, offset)
+        self._consumer.resume(tp)
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        """(first offset that the log still has, end)."""
+        tp = TopicPartition(self._name, partition)
+        first, end = await self._consumer.beginning_offsets([tp]), await self._consumer.end_offsets([tp])
+        return first[tp], end[tp]
+
+    async def record_at(self, partition: int, offset: int) -> Records | None:
+        """The record at exactly this offset, or None if the log has none there."""
+        async with reading(self._settings, self._topic, [partition]) as client:
+            tp = TopicPartition(self._name, partition)
+            end = (await client.end_offsets([tp]))[tp]
+            if offset >= end:
+                return None
+            client.seek(tp, offset)
+            record = await client.getone()
+            return _columns([record]) if record.offset == offset else None
+
+    async def poll(self) -> dict[int, Records]:
+        """Records by partition, at most POLL_RECORDS_MAX."""
+        batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
+        return {tp.partition: _columns(records) for tp, records in batches.items() if records}
+
+    def lag(self, partition: int, offset: int) -> int | None:
+        """Records from `offset` to the end of the log, as far as is known; None before the first fetch."""
+        high = self._consumer.highwater(TopicPartition(self._name, partition))
+        return None if high is None else max(0, high - offset)
+
+
+def _columns(records: list) -> Records:  # type: ignore[type-arg]
+    return Records(
+        [r.offset for r in records],
+        [r.timestamp for r in records],
+        [r.key for r in records],
+        [r.value for r in records],
+        [r.headers for r in records],
+    )

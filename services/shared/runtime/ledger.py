@@ -1,0 +1,244 @@
+"""Ledgers on Kafka: compacted partitions that hold a set of absolute values which changes as a whole.
+
+`LedgerOwner` writes the ledger partitions that this process owns, and keeps them right: it tails them, and what somebody else
+(a zombie, a writer that died half-way) left there it writes over. `LedgerFollower` reads whole sets. The rules are in
+`services.shared.statistics.ledger_set`; here is only the input and output.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from services.shared.runtime import metrics
+from services.shared.runtime.kafka import consumer, partitions_of, producer, read_to_end, start_patiently
+from services.shared.runtime.settings import Settings
+from services.shared.statistics.ledger_set import MARK_KEY, MARK_KIND, Changes, Cut, EntrySet, LedgerReader, Mark
+
+POLL_MS = 200  # how long a reader waits for news before it looks whether it shall stop
+SCRUB_SECONDS = 600.0  # a foreign tombstone can be compacted away before the tail sees it: the whole ledger is read this often
+
+log = logging.getLogger("tolqyn.ledger")
+
+
+class Position(NamedTuple):
+    """Where a set stands: what its mark says apart from the set itself."""
+
+    cut: Cut
+    log_time: int
+    identity: dict[str, str]
+    publication: int | None = None
+
+
+def _kind(record: ConsumerRecord) -> bytes | None:
+    return next((value for name, value in record.headers if name == "kind"), None)
+
+
+class _OwnPartition:
+    """What the owner knows of one partition: the set as it must be, and where it stands."""
+
+    def __init__(self) -> None:
+        self.entries = EntrySet()
+        self.position: Position | None = None
+        self.tail_offset = 0  # up to where the ledger has been read back
+        self.scrubbed = time.monotonic()
+
+
+class LedgerOwner:
+    """The writer of the ledger partitions that this process owns. `own` and `release` partitions as they come and go."""
+
+    def __init__(self, settings: Settings, topic: str, fold: int) -> None:
+        self._settings, self._topic, self._fold = settings, topic, fold
+        self._name = settings.topic(topic)
+        schema = topic.rpartition(".v")
+        self._writer = secrets.token_hex(8).encode()  # tells our own entries from foreign ones when we read them back
+        self._entry_headers = [("schema", f"{schema[0]}/{schema[2]}".encode()), ("writer", self._writer)]
+        self._mark_headers = [*self._entry_headers, ("kind", MARK_KIND)]
+        self._producer: AIOKafkaProducer = producer(settings, f"tolqyn-ledger-{topic}")
+        self._tail: AIOKafkaConsumer = consumer(settings, f"tolqyn-tail-{topic}")
+        self._owned: dict[int, _OwnPartition] = {}
+        self._lock = asyncio.Lock()
+
+    async def start(self, stopping: asyncio.Event) -> None:
+        await start_patiently(self._producer, stopping)
+        await start_patiently(self._tail, stopping)
+
+    async def stop(self) -> None:
+        self._owned.clear()
+        await self._producer.stop()
+        await self._tail.stop()
+
+    async def own(self, partition: int, wanted: dict[str, bytes], position: Position) -> None:
+        """Take a partition over: make the ledger hold exactly `wanted`, and mark it. Entries that are right already stay."""
+        tp = TopicPartition(self._name, partition)
+        end = (await self._tail.end_offsets([tp]))[tp]
+        held = EntrySet()
+        for record in await read_to_end(self._settings, self._topic, partition):
+            if _kind(record) != MARK_KIND:
+                held.put(record.key.decode(), record.value)
+        async with self._lock:
+            mine = self._owned[partition] = _OwnPartition()
+            mine.entries = held
+            mine.tail_offset = end
+            await self._write(partition, held.differences(wanted), position)
+            self._follow_owned()
+
+    def release(self, partitions: list[int]) -> None:
+        """Stop writing these partitions, at once."""
+        for partition in partitions:
+            self._owned.pop(partition, None)
+        self._follow_owned()
+
+    def _follow_owned(self) -> None:
+        if self._owned:  # an assignment starts anew: every partition must be told where to go on
+            self._tail.assign([TopicPartition(self._name, p) for p in self._owned])
+            for partition, mine in self._owned.items():
+                self._tail.seek(TopicPartition(self._name, partition), mine.tail_offset)
+
+    async def write(self, partition: int, changes: Changes, position: Position) -> None:
+        """Write what changed, and when all is acknowledged the mark. Values that stand there already are not written again."""
+        async with self._lock:
+            await self._write(partition, changes, position)
+
+    async def _write(self, partition: int, changes: Changes, position: Position) -> None:
+        mine = self._owned.get(partition)
+        if mine is None:
+            return  # lost in the meantime: its new owner writes
+        entries = mine.entries
+        news = {k: v for k, v in changes.items() if entries.values.get(k) != v}
+        for key, value in news.items():
+            entries.put(key, value)
+        mine.position = position
+        await self._send(partition, news)
+        await self._mark(partition, mine)
+
+    async def _send(self, partition: int, changes: Changes) -> None:
+        acks = [
+            await self._producer.send(self._name, value, key.encode(), partition=partition, headers=self._entry_headers)
+            for key, value in changes.items()
+        ]
+        await asyncio.gather(*acks)
+        metrics.LEDGER_ENTRIES.labels(self._topic).inc(len(changes))
+
+    async def _mark(self, partition: int, mine: _OwnPartition) -> None:
+        position, entries = mine.position, mine.entries
+        assert position is not None
+        mark = Mark(
+            position.cut,
+            position.log_time,
+            self._fold,
+            len(entries.values),
+            entries.digest(),
+            position.identity,
+            position.publication,
+        )
+        await self._producer.send_and_wait(
+            self._name, mark.to_bytes(), MARK_KEY.encode(), partition=partition, headers=self._mark_headers
+        )
+        metrics.LEDGER_MARKS.labels(self._topic).inc()
+
+    async def keep_right(self, stopping: asyncio.Event) -> None:
+        """Tail the owned partitions and write over what is foreign, until the service stops."""
+        while not stopping.is_set():
+            if not self._owned:
+                await asyncio.sleep(POLL_MS / 1000)
+                continue
+            for tp, records in (await self._tail.getmany(timeout_ms=POLL_MS)).items():
+                if tp.partition in self._owned:
+                    self._owned[tp.partition].tail_offset = records[-1].offset + 1
+                await self._repair(tp.partition, [r for r in records if ("writer", self._writer) not in r.headers])
+            for partition, mine in list(self._owned.items()):
+                if time.monotonic() - mine.scrubbed > SCRUB_SECONDS:
+                    await self._scrub(partition, mine)
+
+    async def _repair(self, partition: int, foreign: list[ConsumerRecord]) -> None:
+        async with self._lock:
+            mine = self._owned.get(partition)
+            if mine is None or not foreign:
+                return
+            keys = {r.key.decode() for r in foreign if _kind(r) != MARK_KIND}
+            log.warning("repairing %d foreign entries in %s/%d", len(keys), self._topic, partition)
+            metrics.LEDGER_REPAIRS.labels(self._topic).inc(len(keys))
+            await self._send(partition, {key: mine.entries.values.get(key) for key in keys})
+            await self._mark(partition, mine)
+
+    async def _scrub(self, partition: int, mine: _OwnPartition) -> None:
+        async with self._lock:
+            mine.scrubbed = time.monotonic()
+            held = EntrySet()
+            for record in await read_to_end(self._settings, self._topic, partition):
+                if _kind(record) != MARK_KIND:
+                    held.put(record.key.decode(), record.value)
+            changes = held.differences(mine.entries.values)
+            if changes and partition in self._owned:
+                metrics.LEDGER_REPAIRS.labels(self._topic).inc(len(changes))
+                await self._send(partition, changes)
+                await self._mark(partition, mine)
+
+
+class Adoption(NamedTuple):
+    """A set that became whole: the changes since the set adopted before it (all entries the first time)."""
+
+    topic: str
+    partition: int
+    mark: Mark
+    changes: Changes
+
+
+class LedgerFollower:
+    """Reads ledgers (all partitions of some topics) from the beginning, and hands on whole sets."""
+
+    def __init__(self, settings: Settings, topics: list[str], fold: int) -> None:
+        self._settings, self._topics, self._fold = settings, topics, fold
+        self._consumer: AIOKafkaConsumer = consumer(settings, "tolqyn-follow-" + "-".join(topics))
+        self._readers: dict[TopicPartition, LedgerReader] = {}
+        self._plain = {settings.topic(topic): topic for topic in topics}
+
+    async def start(self, stopping: asyncio.Event) -> None:
+        """Connect and go to the beginning of every partition."""
+        await start_patiently(self._consumer, stopping)
+        for name in self._plain:
+            for partition in sorted(await partitions_of(self._consumer, name)):
+                self._readers[TopicPartition(name, partition)] = LedgerReader(self._fold)
+        self._consumer.assign(list(self._readers))
+        await self._consumer.seek_to_beginning(*self._readers)
+
+    async def stop(self) -> None:
+        await self._consumer.stop()
+
+    @property
+    def partitions(self) -> list[tuple[str, int]]:
+        """(topic, partition) of all that is followed."""
+        return [(self._plain[tp.topic], tp.partition) for tp in self._readers]
+
+    async def adoptions(self, stopping: asyncio.Event) -> AsyncIterator[list[Adoption]]:
+        """Sets as they become whole, several at a time. The first answer comes when every partition has been read to its end."""
+        ends = await self._consumer.end_offsets(list(self._readers))
+        behind = {tp for tp, end in ends.items() if end > 0}
+        held_back: dict[TopicPartition, Adoption] = {}
+        while not stopping.is_set():
+            batches = await self._consumer.getmany(timeout_ms=POLL_MS)
+            for tp, records in batches.items():
+                self._read(tp, records, held_back)
+            for tp in list(behind):
+                if await self._consumer.position(tp) >= ends[tp]:
+                    behind.discard(tp)
+            if not behind and held_back:
+                ready, held_back = list(held_back.values()), {}
+                yield ready
+
+    def _read(self, tp: TopicPartition, records: list[ConsumerRecord], adopted: dict[TopicPartition, Adoption]) -> None:
+        reader, topic = self._readers[tp], self._plain[tp.topic]
+        for record in records:
+            changes = reader.read(record.key.decode(), record.value, _kind(record))
+            if changes is not None:
+                before = adopted.get(tp)
+                merged = changes if before is None else {**before.changes, **changes}
+                assert reader.adopted is not None
+                adopted[tp] = Adoption(topic, tp.partition, reader.adopted, merged)
+                metrics.LEDGER_ADOPTIONS.labels(topic).inc()
+        metrics.LEDGER_PENDING.labels(topic).set(reader.pending_entries)

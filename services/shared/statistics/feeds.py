@@ -1,0 +1,159 @@
+"""What each feed's records count as: which columns the fold reads, how they make a cell, on which days they count.
+
+The text of a cell joins its fields with `|`, in the order given in `cell_fields`; fields that do not apply are empty.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+import polars as pl
+
+from services.shared.statistics.calendar import EPOCH, local_days
+from services.shared.statistics.contribution import FIRST_DAY_MAX, NEVER, Integers
+
+NO_DAY = -1  # a date that is missing or cannot be read
+
+_EPOCH_OFFSET = (EPOCH - EPOCH.replace(year=1970)).days
+_DIRECTIONS = frozenset({"arrival", "departure"})
+PURPOSES = ("unspecified", "employment", "education", "tourism", "private", "business", "medical", "transit", "residence")
+CATEGORIES = ("1", "2", "3", "4", "seasonal", "transfer")
+LEVELS = ("preparatory", "bachelor", "master", "doctoral", "residency")
+_FIGURE_FIELDS = (
+    "figure", "period", "value", "unit", "source", "published_on", "sample_size", "design_effect", "counterpart", "note",
+)  # fmt: skip
+
+
+class Spans(NamedTuple):
+    """Per record: the cell's text (null: the record lacks a field), its first day and the day on which it ends."""
+
+    cells: pl.Series
+    first: Integers
+    last: Integers
+
+
+class FeedRules(NamedTuple):
+    """`columns`: fields that the fold reads, with their types; `spans`: from those columns to contributions; `valid_cell`: whether
+    a cell's text is one that the contract allows (asked once per distinct text)."""
+
+    feed: str
+    stock: bool
+    columns: dict[str, type[pl.DataType]]
+    cell_fields: tuple[str, ...]
+    spans: Callable[[pl.DataFrame, list[bytes]], Spans]
+    valid_cell: Callable[[str], bool]
+
+
+def _text(frame: pl.DataFrame, *fields: str) -> pl.Series:
+    return frame.select(pl.concat_str(fields, separator="|").alias("cell"))["cell"]
+
+
+def _days(frame: pl.DataFrame, field: str) -> Integers:
+    """Day numbers of a date column; NO_DAY where missing, not a date, or outside what a contribution can hold as a first day."""
+    days = frame[field].str.to_date("%Y-%m-%d", strict=False).cast(pl.Int64) - _EPOCH_OFFSET
+    return days.fill_null(NO_DAY).to_numpy()
+
+
+def _never(frame: pl.DataFrame) -> Integers:
+    return np.full(frame.height, NEVER, np.int64)
+
+
+def _crossings(frame: pl.DataFrame, _: list[bytes]) -> Spans:
+    instants = frame["occurred_at"].str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_unit="ms", strict=False).cast(pl.Int64)
+    days = np.where(instants.is_null().to_numpy(), NO_DAY, local_days(instants.fill_null(0).to_numpy()))
+    return Spans(_text(frame, "direction", "citizenship", "counterpart", "purpose"), days, _never(frame))
+
+
+def _permits(frame: pl.DataFrame, _: list[bytes]) -> Spans:
+    first, valid_to, revoked = (_days(frame, field) for field in ("valid_from", "valid_to", "revoked_on"))
+    # In force on valid_from <= day <= valid_to and before revoked_on; revoked before it began, it is issued and never in force.
+    last = np.maximum(np.where(revoked == NO_DAY, valid_to + 1, np.minimum(revoked, valid_to + 1)), first)
+    readable = (valid_to != NO_DAY) & ((revoked != NO_DAY) | frame["revoked_on"].is_null().to_numpy())
+    return Spans(_text(frame, "citizenship", "category"), np.where(readable, first, NO_DAY), last)
+
+
+def _enrolments(frame: pl.DataFrame, _: list[bytes]) -> Spans:
+    first, ended = _days(frame, "enrolled_on"), _days(frame, "ended_on")
+    last = np.maximum(np.where(ended == NO_DAY, NEVER, ended), first)
+    readable = (ended != NO_DAY) | frame["ended_on"].is_null().to_numpy()
+    # The institution counts only where it is a branch: a figure depends on it only there.
+    branch = pl.when(pl.col("branch_of").is_not_null()).then(pl.col("institution")).otherwise(pl.lit(""))
+    cells = frame.select(pl.concat_str(["citizenship", "level", branch], separator="|").alias("cell"))["cell"]
+    return Spans(cells, np.where(readable, first, NO_DAY), last)
+
+
+def _figures(frame: pl.DataFrame, keys: list[bytes]) -> Spans:
+    """A reference figure counts as itself: its cell is its key and all its fields."""
+    rows = frame.select(_FIGURE_FIELDS).rows(named=True)
+    texts = [
+        orjson.dumps({"key": key.decode(), **{k: v for k, v in row.items() if v is not None}}, option=orjson.OPT_SORT_KEYS).decode()
+        if row["figure"] is not None and row["value"] is not None
+        else None
+        for key, row in zip(keys, rows, strict=True)
+    ]
+    return Spans(pl.Series("cell", texts, pl.String), _days(frame, "published_on"), _never(frame))
+
+
+def _country(code: str) -> bool:
+    return len(code) == 2 and code.isascii() and code.isalpha() and code.isupper()
+
+
+def _valid_crossing(cell: str) -> bool:
+    direction, citizenship, counterpart, purpose = cell.split("|") if cell.count("|") == 3 else ("", "", "", "")
+    return direction in _DIRECTIONS and _country(citizenship) and _country(counterpart) and purpose in PURPOSES
+
+
+def _valid_permit(cell: str) -> bool:
+    citizenship, _, category = cell.partition("|")
+    return _country(citizenship) and category in CATEGORIES
+
+
+def _valid_enrolment(cell: str) -> bool:
+    citizenship, _, rest = cell.partition("|")
+    return _country(citizenship) and rest.partition("|")[0] in LEVELS
+
+
+def _valid_figure(cell: str) -> bool:
+    return bool({"figure", "period", "value", "unit", "source", "published_on"} <= orjson.loads(cell).keys())
+
+
+_COMMON: dict[str, type[pl.DataType]] = {"version": pl.Int64, "action": pl.String}
+
+
+def _columns(*texts: str, **others: type[pl.DataType]) -> dict[str, type[pl.DataType]]:
+    return {**_COMMON, **dict.fromkeys(texts, pl.String), **others}
+
+
+RULES: dict[str, FeedRules] = {
+    rules.feed: rules
+    for rules in (
+        FeedRules(
+            "border-crossings", False,
+            _columns("occurred_at", "direction", "citizenship", "counterpart", "purpose"),
+            ("direction", "citizenship", "counterpart", "purpose"), _crossings, _valid_crossing,
+        ),
+        FeedRules(
+            "work-permits", True,
+            _columns("citizenship", "category", "valid_from", "valid_to", "revoked_on"),
+            ("citizenship", "category"), _permits, _valid_permit,
+        ),
+        FeedRules(
+            "student-enrolments", True,
+            _columns("citizenship", "level", "institution", "branch_of", "enrolled_on", "ended_on"),
+            ("citizenship", "level", "branch"), _enrolments, _valid_enrolment,
+        ),
+        FeedRules(
+            "reference-figures", False,
+            _columns(*(f for f in _FIGURE_FIELDS if f not in ("value", "sample_size", "design_effect")),
+                     value=pl.Float64, sample_size=pl.Int64, design_effect=pl.Float64),
+            ("figure",), _figures, _valid_figure,
+        ),
+    )
+}  # fmt: skip
+
+
+def countable(spans: Spans) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which records have all that counting needs (cell texts are checked apart, once per distinct text)."""
+    fine = spans.cells.is_not_null().to_numpy() & (spans.first >= 0) & (spans.first <= FIRST_DAY_MAX)
+    return fine & (spans.last >= spans.first)

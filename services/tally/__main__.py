@@ -1,0 +1,21 @@
+"""Tally: folds the event log of one feed (`TOLQYN_FEED`) into day sheets."""
+
+import os
+
+from services.shared.runtime.errors import ConfigurationError
+from services.shared.runtime.service import ServiceContext, run
+from services.shared.statistics.feeds import RULES
+from services.tally.worker import TallyWorker
+
+FEED = os.environ.get("TOLQYN_FEED", "")
+
+
+async def main(context: ServiceContext) -> None:
+    if FEED not in RULES:
+        raise ConfigurationError(f"TOLQYN_FEED must be one of {', '.join(RULES)}")
+    await context.serve()
+    # TOLQYN_INSTANCE names this worker among several of the same feed, so that a restart gets the same partitions back at once.
+    await TallyWorker(context, FEED, os.environ.get("TOLQYN_INSTANCE", "")).run()
+
+
+run(f"tally-{FEED}", main)

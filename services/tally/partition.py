@@ -1,0 +1,104 @@
+"""The fold of one event partition: pure state that records go into and day sheets come out of.
+
+Deterministic: the state after a prefix of the log depends on that prefix and on FOLD only, not on clocks, batches or restarts.
+"""
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+
+from services.shared.statistics.calendar import day_label
+from services.shared.statistics.contribution import ZERO, Counts, count, merge, slot_days
+from services.shared.statistics.feeds import FeedRules
+from services.shared.statistics.fold import resolve
+from services.shared.statistics.index import Run, distinct, look_up, merge_runs
+from services.shared.statistics.ledger_set import Changes
+from services.shared.statistics.records import Records
+from services.shared.statistics.sheet import encode
+from services.tally.decode import Cells, decode
+
+
+class Effect(NamedTuple):
+    """What a batch did: records by effect, and (place in the batch, reason) of those to set aside."""
+
+    counted: int
+    duplicate: int
+    stale: int
+    dead: list[tuple[int, str]]
+
+
+def record_hash(records: Records, place: int) -> str:
+    """Tells the record before a cut apart from any other: offset, append time, key and value."""
+    key, value = records.keys[place] or b"", records.values[place] or b""
+    head = f"{records.offsets[place]}:{records.timestamps[place]}:{len(key)}:".encode()
+    return blake2b(head + key + value, digest_size=16).hexdigest()
+
+
+class PartitionFold:
+    """The state of one partition. `offset`: everything before it is in; `saved` runs are on disk, `fresh` ones are not yet."""
+
+    def __init__(self, rules: FeedRules, cells: list[str] | None = None, saved: list[Run] | None = None) -> None:
+        self.rules = rules
+        self.cells = Cells(rules, cells or [])
+        self.saved: list[Run] = saved or []
+        self.fresh: list[Run] = []
+        self._counts: list[Counts] = [ZERO, *(run.counts for run in self.saved)]  # their sum; added up when it is asked for
+        self.offset = 0
+        self.log_time = 0
+        self.last_offset = -1
+        self.record_hash = ""
+        self._touched: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
+
+    def fold(self, records: Records) -> Effect:
+        """Take records in log order, each exactly once; they start at or after `offset`."""
+        assert records.offsets[0] >= self.offset, "records before the fold's offset would count twice"
+        decoded = decode(self.rules, self.cells, records)
+        firsts, numbers = distinct(decoded.high, decoded.low)
+        high, low = decoded.high[firsts], decoded.low[firsts]
+        versions, contributions = look_up([*self.saved, *self.fresh], high, low)
+        resolved = resolve(numbers, decoded.versions, decoded.contributions, versions, contributions)
+        changed = resolved.groups
+        if len(changed):
+            counts = count(resolved.contributions, resolved.retracted)
+            self.fresh.append(Run(high[changed], low[changed], resolved.versions, resolved.contributions, counts))
+            self._counts.append(counts)
+            self._touched.append(np.unique(slot_days(counts.slots)))
+        conflicts = decoded.positions[resolved.conflict].tolist()
+        self.offset = records.offsets[-1] + 1
+        self.last_offset = records.offsets[-1]
+        self.log_time = max(self.log_time, *records.timestamps)
+        self.record_hash = record_hash(records, len(records.offsets) - 1)
+        counted, duplicate = int(resolved.counted.sum()), int(resolved.duplicate.sum())
+        return Effect(
+            counted,
+            duplicate,
+            len(decoded.positions) - counted - duplicate - len(conflicts),
+            sorted([*decoded.unreadable, *((place, "version_conflict") for place in conflicts)]),
+        )
+
+    @property
+    def counts(self) -> Counts:
+        """All counts of the partition."""
+        if len(self._counts) > 1:
+            self._counts = [merge(*self._counts)]
+        return self._counts[0]
+
+    def fresh_run(self) -> Run | None:
+        """All that is not saved yet, as one run."""
+        return merge_runs(self.fresh) if self.fresh else None
+
+    def changed_sheets(self) -> Changes:
+        """The sheets of all days whose counts changed since this was last asked; None for a day that became empty."""
+        days = np.unique(np.concatenate(self._touched)).tolist() if self._touched else []
+        self._touched = []
+        return self._sheets(days)
+
+    def all_sheets(self) -> dict[str, bytes]:
+        """Every day's sheet."""
+        sheets = self._sheets(np.unique(slot_days(self.counts.slots)).tolist())
+        return {day: sheet for day, sheet in sheets.items() if sheet is not None}
+
+    def _sheets(self, days: list[int]) -> Changes:
+        ranks = np.argsort(np.argsort(np.array(self.cells.texts, dtype=object)))
+        return {day_label(day): encode(day, self.counts, self.cells.texts, ranks) for day in days}

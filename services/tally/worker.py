@@ -1,0 +1,212 @@
+"""The tally worker: folds the partitions it is given, and hands on their day sheets at cuts.
+
+A cut goes in this order: dead letters acknowledged, state saved, entries acknowledged, mark. A kill between any two steps leaves
+something that the next start completes: dead letters have the record's place as their key, the rest is absolute.
+"""
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+from services.shared.runtime import metrics
+from services.shared.runtime.dead_letters import DeadLetters
+from services.shared.runtime.errors import ConfigurationError
+from services.shared.runtime.event_log import EventLog
+from services.shared.runtime.ledger import LedgerOwner, Position
+from services.shared.runtime.run_store import LAYOUT, Manifest, RunStore, StateLost
+from services.shared.runtime.service import ServiceContext
+from services.shared.runtime.topics import load_topics
+from services.shared.statistics.feeds import RULES
+from services.shared.statistics.index import merge_runs, next_merge
+from services.shared.statistics.records import Records
+from services.tally.partition import PartitionFold, record_hash
+
+FOLD = 1  # version of the rules: sheets of two versions are never added up. Raise it when the same log would give other sheets
+CUT_SECONDS_MIN = 0.3  # between two cuts of a partition: what arrives meanwhile goes into one
+CUT_SECONDS_MAX = 5.0  # while catching up, a cut at least this often, so that a kill costs at most this much folding again
+SAVE_RETRY_SECONDS = 1.0  # a full disk is bad luck: wait and try again
+
+log = logging.getLogger("tolqyn.tally")
+
+
+class _Partition:
+    """A partition in work: its fold, its state folder, and what the last cut left."""
+
+    def __init__(self, fold: PartitionFold, store: RunStore, files: list[tuple[str, str]]) -> None:
+        self.fold, self.store, self.files = fold, store, files
+        self.cut_offset = fold.offset
+        self.cut_time = time.monotonic()
+
+
+class TallyWorker:
+    """Folds one feed. `run` returns when the service stops."""
+
+    def __init__(self, context: ServiceContext, feed: str, instance: str) -> None:
+        self._context, self._feed, self._rules = context, feed, RULES[feed]
+        settings = context.settings
+        self._events = f"events.{feed}.v1"
+        self._log = EventLog(settings, self._events, f"tally-{feed}", instance, self._assigned, self._revoked)
+        self._ledger = LedgerOwner(settings, f"tallies.{feed}.v1", FOLD)
+        self._dead = DeadLetters(settings, feed)
+        self._parts: dict[int, _Partition] = {}
+        # Folding and rebalancing exclude each other: a partition never changes hands in the middle of a batch.
+        self._lock = asyncio.Lock()
+
+    async def run(self) -> None:
+        stopping = self._context.stopping
+        await self._ledger.start(stopping)
+        await self._dead.start(stopping)
+        keeper = asyncio.ensure_future(self._ledger.keep_right(stopping))
+        try:
+            await self._log.start(stopping, load_topics()[self._events].partitions)
+            while not stopping.is_set():
+                await self._step()
+                if keeper.done():
+                    keeper.result()
+            async with self._lock:
+                for number, part in self._parts.items():
+                    await self._cut(number, part)
+        finally:
+            keeper.cancel()
+            await self._log.stop()
+            await self._ledger.stop()
+            await self._dead.stop()
+            for part in self._parts.values():
+                part.store.close()
+
+    async def _step(self) -> None:
+        batches = await self._log.poll()
+        async with self._lock:
+            for number, records in batches.items():
+                part = self._parts.get(number)
+                if part is not None:  # else it was taken away while the batch was fetched
+                    await self._fold(number, part, records)
+            for number, part in self._parts.items():
+                if self._cut_due(number, part):
+                    await self._cut(number, part)
+
+    async def _fold(self, number: int, part: _Partition, records: Records) -> None:
+        effect = await asyncio.to_thread(part.fold.fold, records)
+        await self._dead.send(f"{self._context.settings.topic(self._events)}/{number}", records, effect.dead)
+        counts = {"counted": effect.counted, "duplicate": effect.duplicate, "stale": effect.stale}
+        for name, n in counts.items():
+            metrics.TALLY_RECORDS.labels(self._feed, name).inc(n)
+        for _, reason in effect.dead:
+            metrics.TALLY_RECORDS.labels(self._feed, "conflict" if reason == "version_conflict" else "unreadable").inc()
+
+    def _cut_due(self, number: int, part: _Partition) -> bool:
+        lag = self._log.lag(number, part.fold.offset)
+        if lag is not None:
+            metrics.TALLY_LAG.labels(self._feed, str(number)).set(lag)
+        if part.fold.offset == part.cut_offset:
+            return False
+        age = time.monotonic() - part.cut_time
+        return age > CUT_SECONDS_MAX or (lag == 0 and age > CUT_SECONDS_MIN)
+
+    async def _cut(self, number: int, part: _Partition) -> None:
+        if part.fold.offset == part.cut_offset:
+            return
+        started = time.monotonic()
+        await self._dead.flush()
+        await self._save(part)
+        changes = await asyncio.to_thread(part.fold.changed_sheets)
+        await self._ledger.write(number, changes, self._position(number, part.fold))
+        part.cut_offset, part.cut_time = part.fold.offset, time.monotonic()
+        metrics.TALLY_CUTS.labels(self._feed).inc()
+        metrics.TALLY_CUT_SECONDS.labels(self._feed).observe(part.cut_time - started)
+
+    def _position(self, number: int, fold: PartitionFold) -> Position:
+        name = f"{self._feed}/{number}"
+        return Position({name: fold.offset}, fold.log_time, {name: fold.record_hash})
+
+    async def _save(self, part: _Partition) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(_save_state, part)
+                break
+            except OSError as error:
+                self._context.set_not_ready(f"cannot save state: {error.strerror}")
+                log.error("cannot save state in %s: %s", part.store.folder, error.strerror)
+                await asyncio.sleep(SAVE_RETRY_SECONDS)
+        self._context.set_ready()
+
+    async def _assigned(self, partitions: list[int]) -> None:
+        async with self._lock:
+            for number in partitions:
+                part = await self._open(number)
+                sheets = await asyncio.to_thread(part.fold.all_sheets)
+                await self._ledger.own(number, sheets, self._position(number, part.fold))
+                self._parts[number] = part
+                self._log.seek(number, part.fold.offset)
+        self._context.set_ready()
+        log.info("%s: folding partitions %s", self._feed, partitions)
+
+    async def _revoked(self, partitions: list[int]) -> None:
+        self._ledger.release(partitions)  # at once: from now on another may write
+        async with self._lock:
+            for number in partitions:
+                part = self._parts.pop(number, None)
+                if part is not None:
+                    part.store.close()
+
+    async def _open(self, number: int) -> _Partition:
+        """The partition's saved state if it is of this log, else an empty fold."""
+        first, end = await self._log.bounds(number)
+        if first > 0:
+            raise ConfigurationError(
+                f"{self._events}/{number} starts at offset {first}: the log has lost its beginning, and with it the figures"
+            )
+        folder = self._context.settings.state_dir / self._feed / str(number)
+        store = _open_store(folder)
+        try:
+            loaded = await asyncio.to_thread(store.load)
+            if loaded is not None:
+                manifest, runs = loaded
+                await self._check_identity(number, manifest, end)
+                fold = PartitionFold(self._rules, manifest.cells, runs)
+                fold.offset, fold.last_offset = manifest.offset, manifest.last_offset
+                fold.log_time, fold.record_hash = manifest.log_time, manifest.record_hash
+                return _Partition(fold, store, manifest.runs)
+        except StateLost as lost:
+            log.warning("%s/%d: %s; folding the log again", self._events, number, lost)
+            metrics.TALLY_STATE_DISCARDED.labels(self._feed).inc()
+            store.discard()
+        return _Partition(PartitionFold(self._rules), store, [])
+
+    async def _check_identity(self, number: int, manifest: Manifest, end: int) -> None:
+        if manifest.layout != LAYOUT or manifest.offset > end:
+            raise StateLost("the log is shorter than what was folded")
+        record = await self._log.record_at(number, manifest.last_offset)
+        if record is None or record_hash(record, 0) != manifest.record_hash:
+            raise StateLost("the log is not the one that was folded")
+
+
+def _open_store(folder: Path) -> RunStore:
+    """The partition's state folder; if another process holds it, one beside it, which starts empty."""
+    spare = 0
+    while True:
+        store = RunStore(folder if spare == 0 else folder.with_name(f"{folder.name}.{spare}"))
+        try:
+            store.open()
+            return store
+        except BlockingIOError:
+            spare += 1
+
+
+def _save_state(part: _Partition) -> None:
+    """Write the fresh run and the manifest that names it; merge tiers when they are full."""
+    fold, files = part.fold, list(part.files)
+    saved = list(fold.saved)
+    fresh = fold.fresh_run()
+    if fresh is not None:
+        saved.append(fresh)
+        files.append(part.store.add(fresh))
+    start = next_merge([len(run.high) for run in saved])
+    if start is not None:
+        merged = merge_runs(saved[start:])
+        saved[start:] = [merged]
+        files[start:] = [part.store.add(merged)]
+    part.store.commit(Manifest(LAYOUT, fold.offset, fold.log_time, fold.record_hash, fold.last_offset, fold.cells.texts, files))
+    # Only now: if anything above failed, the state is as before and the next try does all of it again.
+    fold.saved, fold.fresh, part.files = saved, [], files

@@ -1,0 +1,153 @@
+"""Laws of the fold: order, splitting, duplication, replay and retraction, against an oracle in plain Python."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.shared.runtime.run_store import LAYOUT, Manifest, RunStore
+from services.shared.statistics.feeds import RULES
+from services.shared.statistics.records import Records
+from services.shared.statistics.sheet import decode
+from services.tally.partition import PartitionFold
+
+ALMATY = ZoneInfo("Asia/Almaty")
+START = datetime(2024, 2, 29, 17, 0, tzinfo=UTC)  # an hour before Kazakhstan's clocks changed
+
+crossings = st.fixed_dictionaries(
+    {
+        "record_id": st.sampled_from("abcdefg"),
+        "version": st.integers(1, 4),
+        "action": st.sampled_from(["record", "record", "record", "withdraw"]),
+        "occurred_at": st.integers(0, 3 * 86_400_000).map(lambda ms: START + timedelta(milliseconds=ms)),
+        "direction": st.sampled_from(["arrival", "departure"]),
+        "citizenship": st.sampled_from(["UZ", "KZ"]),
+        "counterpart": st.sampled_from(["UZ", "RU"]),
+        "purpose": st.sampled_from(["employment", "transit"]),
+    }
+)
+logs = st.lists(crossings, min_size=1, max_size=40)
+
+
+def value(event: dict[str, Any]) -> bytes:
+    if event["action"] == "withdraw":
+        event = {k: event[k] for k in ("record_id", "version", "action")}
+    else:
+        instant = event["occurred_at"].strftime("%Y-%m-%dT%H:%M:%S.") + f"{event['occurred_at'].microsecond // 1000:03d}Z"
+        event = {**event, "occurred_at": instant}
+    return orjson.dumps(event)
+
+
+def records(log: list[dict[str, Any]], start: int = 0) -> Records:
+    n = len(log)
+    return Records(
+        list(range(start, start + n)),
+        list(range(1000 + start, 1000 + start + n)),
+        [f"knb/{e['record_id']}".encode() for e in log],
+        [value(e) for e in log],
+        [(("schema", b"border-crossings/1"),)] * n,
+    )
+
+
+def folded(log: list[dict[str, Any]], splits: set[int]) -> PartitionFold:
+    fold = PartitionFold(RULES["border-crossings"])
+    begin = 0
+    for end in [*sorted(s for s in splits if 0 < s < len(log)), len(log)]:
+        fold.fold(records(log[begin:end], begin))
+        begin = end
+    return fold
+
+
+def content(event: dict[str, Any]) -> tuple[str, ...] | None:
+    if event["action"] == "withdraw":
+        return None
+    day = event["occurred_at"].astimezone(ALMATY).date().isoformat()
+    return day, "|".join((event["direction"], event["citizenship"], event["counterpart"], event["purpose"]))
+
+
+def oracle(log: list[dict[str, Any]]) -> tuple[dict[str, dict[str, int]], int]:
+    """(counts per day and cell, number of conflicts) by the words of the contract, one record at a time."""
+    state: dict[str, tuple[int, tuple[str, ...] | None]] = {}
+    conflicts = 0
+    for event in log:
+        known = state.get(event["record_id"])
+        if known is None or event["version"] > known[0]:
+            state[event["record_id"]] = (event["version"], content(event))
+        elif event["version"] == known[0] and content(event) != known[1]:
+            conflicts += 1
+    counts = Counter(c for _, c in state.values() if c is not None)
+    days: dict[str, dict[str, int]] = {}
+    for (day, cell), n in counts.items():
+        days.setdefault(day, {})[cell] = n
+    return days, conflicts
+
+
+def days_of(fold: PartitionFold) -> dict[str, dict[str, int]]:
+    return {day: decode(sheet).counts for day, sheet in fold.all_sheets().items()}
+
+
+@given(logs, st.sets(st.integers(1, 39)))
+@settings(max_examples=300, deadline=None)
+def test_any_split_into_batches_gives_what_the_contract_says(log: list[dict[str, Any]], splits: set[int]) -> None:
+    fold = folded(log, splits)
+    assert days_of(fold) == oracle(log)[0]
+
+
+@given(logs, st.sets(st.integers(1, 39)))
+@settings(max_examples=200, deadline=None)
+def test_conflicts_do_not_depend_on_the_split(log: list[dict[str, Any]], splits: set[int]) -> None:
+    fold = PartitionFold(RULES["border-crossings"])
+    dead, begin = 0, 0
+    for end in [*sorted(s for s in splits if 0 < s < len(log)), len(log)]:
+        dead += len(fold.fold(records(log[begin:end], begin)).dead)
+        begin = end
+    assert dead == oracle(log)[1]
+
+
+@given(logs, st.randoms(use_true_random=False))
+@settings(max_examples=200, deadline=None)
+def test_order_and_repetition_do_not_move_the_sheets_of_versions_without_conflict(log: list[dict[str, Any]], random: Any) -> None:
+    unique = list({(e["record_id"], e["version"]): e for e in log}.values())
+    shuffled = unique + random.choices(unique, k=len(unique))
+    random.shuffle(shuffled)
+    assert folded(shuffled, {3, 11, 17}).all_sheets() == folded(unique, set()).all_sheets()
+
+
+@given(logs)
+@settings(max_examples=100, deadline=None)
+def test_a_withdrawal_of_everything_leaves_nothing(log: list[dict[str, Any]]) -> None:
+    gone = [{"record_id": r, "version": 9, "action": "withdraw"} for r in {e["record_id"] for e in log}]
+    fold = folded(log + gone, {len(log)})
+    assert fold.all_sheets() == {}
+    assert len(fold.counts.slots) == 0
+
+
+@given(logs, st.integers(1, 39))
+@settings(max_examples=60, deadline=None)
+def test_a_fold_resumed_from_disk_equals_one_that_never_stopped(log: list[dict[str, Any]], split: int) -> None:
+    split = min(split, len(log) - 1)
+    if split < 1:
+        return
+    first = folded(log[:split], set())
+    with TemporaryDirectory() as folder:
+        store = RunStore(Path(folder))
+        store.open()
+        run = first.fresh_run()
+        files = [store.add(run)] if run is not None else []
+        store.commit(Manifest(LAYOUT, first.offset, first.log_time, first.record_hash, first.last_offset, first.cells.texts, files))
+        store.close()
+        store.open()
+        loaded = store.load()
+        assert loaded is not None
+        manifest, runs = loaded
+        second = PartitionFold(RULES["border-crossings"], manifest.cells, runs)
+        second.offset = manifest.offset
+        second.fold(records(log[split:], split))
+        assert second.all_sheets() == folded(log, set()).all_sheets()
+        store.close()

@@ -1,0 +1,52 @@
+"""Local days and quarters, at the places where they are easy to get wrong."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from services.shared.statistics import calendar
+
+ALMATY = ZoneInfo("Asia/Almaty")
+
+
+def test_local_days_agree_with_the_tz_database_around_every_change_of_offset() -> None:
+    start = datetime(2000, 1, 1, tzinfo=UTC)
+    instants = [start + timedelta(hours=h) for h in range(0, 32 * 8766)]
+    ms = np.array([int(i.timestamp() * 1000) for i in instants])
+    expected = [calendar.day_number(i.astimezone(ALMATY).date()) for i in instants]
+    assert calendar.local_days(ms).tolist() == expected
+    assert (
+        calendar.local_days(ms - 1).tolist()[1:]
+        == [calendar.day_number((i - timedelta(milliseconds=1)).astimezone(ALMATY).date()) for i in instants][1:]
+    )
+
+
+@pytest.mark.parametrize(
+    ("instant", "day"),
+    [
+        ("2024-02-29T17:59:59.999+00:00", "2024-02-29"),
+        ("2024-02-29T18:00:00.000+00:00", "2024-02-29"),  # 23:00 for the second time
+        ("2024-02-29T18:59:59.999+00:00", "2024-02-29"),
+        ("2024-02-29T19:00:00.000+00:00", "2024-03-01"),
+        ("2025-06-30T23:59:59.999+05:00", "2025-06-30"),
+        ("2025-07-01T00:00:00.000+05:00", "2025-07-01"),
+    ],
+)
+def test_the_last_millisecond_belongs_to_its_day(instant: str, day: str) -> None:
+    ms = round(datetime.fromisoformat(instant).timestamp() * 1000)
+    assert calendar.day_label(calendar.local_day(ms)) == day
+
+
+def test_quarters_have_their_own_lengths() -> None:
+    lengths = [calendar.last_day(q) - calendar.first_day(q) + 1 for q in range(96, 100)]  # 2024, a leap year
+    assert lengths == [91, 91, 92, 92]
+    assert calendar.quarter_label(calendar.parse_quarter("2025-Q2")) == "2025-Q2"
+    assert calendar.quarter_of(calendar.parse_day("2024-02-29")) == calendar.parse_quarter("2024-Q1")
+
+
+@pytest.mark.parametrize("text", ["2025-Q5", "2025Q2", "25-Q2", "2025-q2", ""])
+def test_a_malformed_quarter_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="2025-Q2"):
+        calendar.parse_quarter(text)
