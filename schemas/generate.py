@@ -1,7 +1,7 @@
 """JSON Schemas of everything that crosses a service's border, written to `schemas/generated/`.
 
-`python -m schemas.generate` writes them, `--check` only compares (exit 1 on a difference). Per feed two: `<feed>.schema.json`, what an
-agency sends, and `<feed>.event.schema.json`, what stands in the log. Limits that need a clock or two fields are in `description` only.
+`python -m schemas.generate` writes them, `--check` only compares (exit 1 on a difference). Per feed two: `<feed>.schema.json`, what
+an agency sends, and `<feed>.event.schema.json`, what stands in the log. Limits that need a clock or two fields are in words only.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Code lists that feeds share. A list changes only with its standard; removing a code is a new major version of each feed with it."""
+"""Code lists that feeds share. A list changes only with its standard; removing a code is a new major version of its feeds."""
 
 # ISO 3166-1 alpha-2, officially assigned.
 _ISO_COUNTRIES = """

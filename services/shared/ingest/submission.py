@@ -1,0 +1,92 @@
+"""A submission: its records checked, versioned, encoded and grouped by partition; and its receipt. Pure."""
+
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+import orjson
+
+from services.shared.ingest.calendar_rules import Latest
+from services.shared.ingest.edge import Edge
+from services.shared.ingest.refusal import Refusal
+from services.shared.ingest.versions import SubmissionVersions
+
+SUBMISSION_ID_BYTES = 16
+
+
+@dataclass
+class Prepared:
+    """What is to be produced, and what was refused. Per partition: each record's index in the submission, its key and value."""
+
+    received: int
+    indices: list[list[int]]
+    events: list[list[tuple[bytes, bytes]]]
+    refusals: dict[int, Refusal] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: secrets.token_hex(SUBMISSION_ID_BYTES))
+
+
+def prepare(
+    edge: Edge, agency: str, found: Sequence[bytes | Refusal], partitions: int, latest: Latest, versions: SubmissionVersions
+) -> Prepared:
+    """Take every record through the edge. The order of a partition's events is that of the submission."""
+    prepared = Prepared(len(found), [[] for _ in range(partitions)], [[] for _ in range(partitions)])
+    start = agency.encode() + b"/"
+    check, encode = edge.check, orjson.dumps
+    for index, raw in enumerate(found):
+        event = raw if isinstance(raw, Refusal) else check(raw, latest)
+        if isinstance(event, Refusal):
+            prepared.refusals[index] = event
+            continue
+        record_id = event["record_id"]
+        if "version" not in event:
+            event = {"record_id": record_id, "version": versions.next(record_id)} | event
+        key = start + record_id.encode()
+        partition = crc32(key) % partitions
+        prepared.indices[partition].append(index)
+        prepared.events[partition].append((key, encode(event)))
+    return prepared
+
+
+@dataclass
+class Receipt:
+    """The outcome of every record of a submission, in the submission's order."""
+
+    prepared: Prepared
+    retry: set[int]
+
+    @classmethod
+    def of(cls, prepared: Prepared, acknowledged: Sequence[int]) -> "Receipt":
+        """`acknowledged`: per partition, how many events from its first on the broker has acknowledged."""
+        retry = {index for indices, n in zip(prepared.indices, acknowledged, strict=True) for index in indices[n:]}
+        return cls(prepared, retry)
+
+    @property
+    def accepted(self) -> int:
+        return self.prepared.received - len(self.prepared.refusals) - len(self.retry)
+
+    def codes(self) -> dict[str, int]:
+        """Records refused, by code."""
+        return dict(sorted(Counter(refusal.code.value for refusal in self.prepared.refusals.values()).items()))
+
+    def body(self, all_items: bool) -> bytes:
+        """The answer of contract section 2: counts, and the records not accepted (or every record)."""
+        refusals = self.prepared.refusals
+        listed = range(self.prepared.received) if all_items else sorted(refusals.keys() | self.retry)
+        receipt = {
+            "submission": self.prepared.id,
+            "received": self.prepared.received,
+            "accepted": self.accepted,
+            "rejected": len(refusals),
+            "retry": len(self.retry),
+            "items": [self._item(index) for index in listed],
+        }
+        return orjson.dumps(receipt)
+
+    def _item(self, index: int) -> dict[str, Any]:
+        refusal = self.prepared.refusals.get(index)
+        if refusal is not None:
+            return {"index": index, "status": "rejected"} | refusal._asdict()
+        return {"index": index, "status": "retry" if index in self.retry else "accepted"}
