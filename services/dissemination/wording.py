@@ -63,7 +63,8 @@ class Wording:
 
     def __init__(self, language: str) -> None:
         self.language = language
-        self.locale = Locale.parse(language)
+        # British dates for English: the day before the month, as in the two other languages.
+        self.locale = Locale.parse("en_GB" if language == "en" else language)
         source = files("services.dissemination") / "texts" / f"{language}.yaml"
         self._texts = flatten(yaml.safe_load(source.read_text("utf-8")))
 
@@ -133,6 +134,11 @@ class Wording:
             return self(f"areas.{code}")
         name: str = self.locale.territories.get(code, code)
         return name
+
+    def translated(self, text: str) -> tuple[str, bool]:
+        """A sentence that an estimate carries in English, and whether it had to stay so."""
+        found = self._texts.get(f"sentences.{text}")
+        return (text, self.language != "en") if found is None else (found, False)
 
     def source(self, source: str) -> str:
         """The name of a source; sources that the texts do not know are named as they were sent."""

@@ -1,0 +1,392 @@
+"""The bulletin of one quarter in one language: sections of tables and charts, worded, ready for a page or a terminal.
+
+Pure: `build` depends on the snapshot, the period, the language and the catalogue that the distribution carries, on nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from services.dissemination import plots
+from services.dissemination.catalogue import catalogue
+from services.dissemination.charts import Bars, Columns, Intervals, Lines
+from services.dissemination.figures import Figures, Key, Row, newest_reference
+from services.dissemination.wording import EN_DASH, LANGUAGE_DEFAULT, Wording, parse_period, quarters_before, wording
+
+if TYPE_CHECKING:
+    from services.shared.runtime.store import Snapshot
+
+# The countries that a table of shares names besides those of the article: enough to be of use, few enough to read.
+COUNTRIES_MAX = 8
+PURPOSES = ("employment", "private", "tourism", "business", "education", "medical", "transit", "residence", "unspecified")
+CATEGORIES = ("1", "2", "3", "4", "seasonal", "transfer")
+ARRIVALS = Key("ARRIVALS")
+# Statuses of the data of the present system; others join the legend when they occur.
+STATUSES_ALWAYS_EXPLAINED = ("P", "E", "F")
+
+Chart = Columns | Bars | Lines | Intervals
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a caption. `stated_by` names the article's source and period when all rows share them; a `narrow` table may stand
+    beside a chart."""
+
+    key: str
+    caption: str
+    rows: tuple[Row, ...]
+    source: str
+    head: str = ""
+    stated_by: str = ""
+    extra_head: str = ""
+    narrow: bool = False
+
+    @property
+    def compared(self) -> bool:
+        """Whether any row has a figure of the article beside it."""
+        return any(row.published for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """One assumption of an estimate with its rating (green, amber or red), worded. `foreign`: the text is not translated."""
+
+    text: str
+    rating: str
+    rating_text: str
+    foreign: bool
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """The assumptions of one estimate."""
+
+    estimate: str
+    items: tuple[Assumption, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One subject of the bulletin."""
+
+    key: str
+    title: str
+    lead: str
+    parts: tuple[Table | Chart, ...]
+    assumptions: tuple[Assumptions, ...] = ()
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One figure at the head of the page."""
+
+    key: str
+    label: str
+    value: str
+    unit: str
+    lines: tuple[str, ...]
+    status: str
+
+
+@dataclass(frozen=True)
+class Bulletin:
+    """All that the page of a quarter says. `periods` are the quarters that have a bulletin, the newest first."""
+
+    language: str
+    period: str
+    period_name: str
+    title: str
+    publication: int
+    published_at: str
+    banner: str
+    headlines: tuple[Headline, ...]
+    sections: tuple[Section, ...]
+    statuses: tuple[tuple[str, str], ...]
+    definitions: tuple[tuple[str, str], ...]
+    sources: tuple[str, ...]
+    periods: tuple[str, ...]
+
+
+def periods(snapshot: Snapshot) -> tuple[str, ...]:
+    """Quarters that have arrivals, the newest first."""
+    return tuple(sorted((p for series, p in snapshot.observations if series == ARRIVALS.series), reverse=True))
+
+
+def has_data(snapshot: Snapshot, period: str) -> bool:
+    """Whether anything at all was published for the quarter."""
+    return any(p == period for _, p in snapshot.observations)
+
+
+def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> Bulletin:
+    """The bulletin of a quarter written like `2025-Q2`. Raises ValueError for another period or language."""
+    parse_period(period)
+    words = wording(language)
+    figures = Figures(snapshot, period, words)
+    sections = (_crossings(figures), _permits(figures), _students(figures), _informal(figures))
+    used = {row.status for s in sections for t in s.parts if isinstance(t, Table) for row in t.rows if row.status}
+    shown = [s for s in ("P", "A", "E", "F", "Q") if s in used or s in STATUSES_ALWAYS_EXPLAINED]
+    return Bulletin(
+        language=language,
+        period=period,
+        period_name=words.period(period),
+        title=words("title", period=_within_sentence(words, period)),
+        publication=snapshot.publication,
+        published_at=words.time(snapshot.published_at),
+        banner=_banner(figures),
+        headlines=_headlines(figures),
+        sections=sections,
+        statuses=tuple((status, words(f"statuses.{status}")) for status in shown),
+        definitions=tuple(
+            (words(f"labels.{name}" if words.has(f"labels.{name}") else f"definition_names.{name}"), words(f"definitions.{name}"))
+            for name in catalogue()
+            if words.has(f"definitions.{name}")
+        ),
+        sources=_sources(figures),
+        periods=periods(snapshot),
+    )
+
+
+def _within_sentence(words: Wording, period: str) -> str:
+    name = words.period(period)
+    return name[0].lower() + name[1:] if words.language == "en" else name
+
+
+def _banner(figures: Figures) -> str:
+    if not figures.simulated:
+        return ""
+    if figures.scale == 1.0:
+        return figures.words("banner.full")
+    return figures.words("banner.scaled", factor=figures.factor)
+
+
+def _table(figures: Figures, key: str, rows: Sequence[Row], feed: str, head: str = "indicator", extra_head: str = "") -> Table:
+    """A table of rows; a source that all rows share moves from the rows to the table's foot."""
+    words = figures.words
+    stated_by = {row.source for row in rows if row.source}
+    shared = stated_by.pop() if len(stated_by) == 1 else ""
+    return Table(
+        key=key,
+        caption=words(f"tables.{key}"),
+        rows=tuple(replace(row, source="") for row in rows) if shared else tuple(rows),
+        source=words("table_source", source=words(f"feeds.{feed}"), period=words.period(figures.period)),
+        head=words(f"columns.{head}"),
+        stated_by=shared,
+        extra_head=words(extra_head) if extra_head else "",
+    )
+
+
+def _crossings(figures: Figures) -> Section:
+    words, row = figures.words, figures.row
+    flows = [
+        row(ARRIVALS),
+        row(Key("ARRIVALS_CHANGE_QOQ"), depth=1, missing="no_base"),
+        row(Key("ARRIVALS_CHANGE_YOY"), depth=1, missing="no_base"),
+        row(Key("DEPARTURES")),
+        row(Key("DEPARTURES_CHANGE_QOQ"), depth=1, missing="no_base"),
+        row(Key("DEPARTURES_CHANGE_YOY"), depth=1, missing="no_base"),
+        row(Key("BORDER_BALANCE")),
+        row(Key("CITIZENS_IN")),
+        row(Key("CITIZENS_OUT")),
+    ]
+    arrivals = _shares(figures, "ARRIVALS_SHARE", "ARRIVALS_CONTRIBUTION_QOQ")
+    departures = _shares(figures, "DEPARTURES_SHARE", "")
+    purposes = [row(Key("ARRIVALS_PURPOSE_SHARE", purpose=p), label=words(f"purposes.{p}")) for p in PURPOSES]
+    purposes = sorted((r for r in purposes if r.value is not None), key=lambda r: -(r.value or 0))
+    feed = "border-crossings"
+    parts: list[Table | Chart | None] = [
+        _table(figures, "crossings", flows, feed),
+        plots.quarterly(figures),
+        plots.rolling(figures),
+        _table(figures, "arrivals_share", arrivals, feed, "area_citizenship", "columns.contribution"),
+        _table(figures, "departures_share", departures, feed, "area_destination"),
+        plots.bars(figures, "arrivals_share", arrivals),
+        plots.bars(figures, "departures_share", departures),
+        replace(_table(figures, "purposes", purposes, feed, "purpose"), narrow=True) if purposes else None,
+        plots.bars(figures, "purposes", purposes),
+    ]
+    return _section(figures, "crossings", parts)
+
+
+def _section(
+    figures: Figures, key: str, parts: Sequence[Table | Chart | None], assumptions: tuple[Assumptions, ...] = ()
+) -> Section:
+    words = figures.words
+    present = tuple(part for part in parts if part is not None)
+    return Section(key, words(f"sections.{key}"), words(f"leads.{key}"), present, assumptions)
+
+
+def _shares(figures: Figures, indicator: str, contribution: str) -> list[Row]:
+    """Shares of the groups, then of the leading countries and of those that the article names, the greatest first."""
+    words = figures.words
+    named = [s.code for s in catalogue()[indicator].statements if s.code.isalpha() and len(s.code) == 2]
+    found = figures.areas(indicator)
+    countries = [c for i, c in enumerate(found) if i < COUNTRIES_MAX or c in named]
+    countries += [c for c in named if c not in found and figures.statement(Key(indicator, c))]
+    rows = []
+    for area in ("CIS", "FAR_ABROAD", *countries):
+        row = figures.row(Key(indicator, area), label=words.area(area))
+        if contribution:
+            row = replace(row, extra=figures.row(Key(contribution, area)).computed)
+        rows.append(row)
+    return rows
+
+
+def _permits(figures: Figures) -> Section:
+    words, row, stock = figures.words, figures.row, "PERMITS_IN_FORCE"
+    before = quarters_before(figures.period, 4)
+    totals = [
+        row(Key(stock)),
+        row(Key(stock), label=words("labels.PERMITS_IN_FORCE_YEAR_BEFORE"), depth=1, period=before),
+        row(Key("PERMITS_IN_FORCE_CHANGE_YOY"), depth=1, missing="no_base"),
+        row(Key("PERMITS_ISSUED")),
+        figures.leading(Key(stock), 4),
+    ]
+    categories = [row(Key(stock, category=c), label=words(f"categories.{c}")) for c in CATEGORIES]
+    return _section(
+        figures,
+        "permits",
+        [
+            _table(figures, "permits", totals, "work-permits"),
+            _present(figures, "permits_category", categories, "work-permits", "category"),
+            _present(figures, "permits_citizenship", _by_country(figures, stock), "work-permits", "area_citizenship"),
+        ],
+    )
+
+
+def _present(figures: Figures, key: str, rows: Sequence[Row], feed: str, head: str = "indicator") -> Table | None:
+    """A table of the rows that have an observation; None if there is none."""
+    present = [row for row in rows if row.status]
+    return replace(_table(figures, key, present, feed, head), narrow=True) if present else None
+
+
+def _by_country(figures: Figures, indicator: str) -> list[Row]:
+    areas = figures.areas(indicator)[:COUNTRIES_MAX]
+    return [figures.row(Key(indicator, area), label=figures.words.area(area)) for area in areas]
+
+
+def _target_year(figures: Figures) -> str:
+    """The year of the newest target, empty if no target was ever received."""
+    reference = newest_reference(figures.snapshot.references, "FOREIGN_STUDENTS_TARGET")
+    return "" if reference is None else str(reference["period"])
+
+
+def _target(figures: Figures) -> Row:
+    words, year = figures.words, _target_year(figures)
+    key = Key("FOREIGN_STUDENTS_TARGET", freq="A")
+    row = figures.row(key, label=words("labels.FOREIGN_STUDENTS_TARGET", year=year or EN_DASH), period=year, missing="no_target")
+    return replace(row, period="")  # the label names the year
+
+
+def _students(figures: Figures) -> Section:
+    row = figures.row
+    missing = "no_data" if _target_year(figures) else "no_target"
+    totals = [
+        row(Key("FOREIGN_STUDENTS")),
+        _target(figures),
+        row(Key("FOREIGN_STUDENTS_GAP"), missing=missing),
+        row(Key("FOREIGN_STUDENTS_GROWTH_REQUIRED"), missing=missing),
+        row(Key("FOREIGN_BRANCHES")),
+    ]
+    countries = _by_country(figures, "FOREIGN_STUDENTS")
+    return _section(
+        figures,
+        "students",
+        [
+            _table(figures, "students", totals, "student-enrolments"),
+            _present(figures, "students_citizenship", countries, "student-enrolments", "area_citizenship"),
+        ],
+    )
+
+
+def _informal(figures: Figures) -> Section:
+    rows = [
+        _estimate(figures, "INFORMAL_SHARE", "SURVEY", "no_survey"),
+        _estimate(figures, "INFORMAL_SHARE", "RESIDUAL", "not_computed"),
+        _estimate(figures, "INFORMAL_WORKERS", "BENCHMARK", "no_survey"),
+        _estimate(figures, "INFORMAL_WORKERS", "RESIDUAL", "not_computed"),
+    ]
+    return _section(
+        figures,
+        "informal",
+        [
+            _table(figures, "informal", rows, "estimates"),
+            plots.intervals(figures, "informal_share", rows[:2], 0),
+            plots.intervals(figures, "informal_workers", rows[2:], 0),
+        ],
+        _assumptions(figures),
+    )
+
+
+def _estimate(figures: Figures, indicator: str, method: str, missing: str) -> Row:
+    """An estimate; where it is absent, the reason that the estimating service gives."""
+    label = figures.words(f"labels.{indicator}_{method}")
+    row = figures.row(Key(indicator, method=method), label=label, missing=missing)
+    if row.status:
+        return row
+    estimate = figures.snapshot.estimates.get(f"{method}|{figures.period}|{indicator}", {})
+    reason = estimate.get("reason", "")
+    return replace(row, note=figures.words.translated(reason)[0]) if reason else row
+
+
+def _assumptions(figures: Figures) -> tuple[Assumptions, ...]:
+    words, groups = figures.words, []
+    for indicator, method in (
+        ("INFORMAL_SHARE", "SURVEY"),
+        ("INFORMAL_WORKERS", "BENCHMARK"),
+        ("INFORMAL_SHARE", "RESIDUAL"),
+        ("INFORMAL_WORKERS", "RESIDUAL"),
+    ):
+        estimate = figures.snapshot.estimates.get(f"{method}|{figures.period}|{indicator}", {})
+        items = []
+        for assumption in estimate.get("assumptions", ()):
+            text, foreign = words.translated(assumption["text"])
+            rating = assumption["rating"]
+            items.append(Assumption(text, rating, words(f"ratings.{rating}"), foreign))
+        if items:
+            groups.append(Assumptions(words(f"labels.{indicator}_{method}"), tuple(items)))
+    return tuple(groups)
+
+
+def _headlines(figures: Figures) -> tuple[Headline, ...]:
+    """Five figures for the head of the page, each with what puts it in proportion."""
+    words, row = figures.words, figures.row
+
+    def changes(flow: str) -> list[str]:
+        found = ((how, row(Key(f"{flow}_CHANGE_{how.upper()}"))) for how in ("qoq", "yoy"))
+        return [words(f"headline.{how}", change=change.computed) for how, change in found if change.value is not None]
+
+    share = _estimate(figures, "INFORMAL_SHARE", "SURVEY", "no_survey")
+    permits, target = row(Key("PERMITS_IN_FORCE_CHANGE_YOY")), _target(figures)
+    lines = {
+        "arrivals": (row(ARRIVALS), changes("ARRIVALS")),
+        "departures": (row(Key("DEPARTURES")), changes("DEPARTURES")),
+        "permits": (
+            row(Key("PERMITS_IN_FORCE")),
+            [words("headline.yoy", change=permits.computed)] if permits.value is not None else [],
+        ),
+        "students": (
+            row(Key("FOREIGN_STUDENTS")),
+            [words("headline.to_target", target=target.computed, year=_target_year(figures))] if target.value is not None else [],
+        ),
+        "informal": (share, [words("headline.interval", interval=share.interval)] if share.interval else []),
+    }
+    return tuple(
+        Headline(key, words(f"headline.{key}"), found.computed, found.unit, tuple(texts) or (found.note,), found.status)
+        for key, (found, texts) in lines.items()
+    )
+
+
+def _sources(figures: Figures) -> tuple[str, ...]:
+    """The reference figures that stand behind the estimates and the target, each with its own source and period."""
+    words, lines = figures.words, []
+    for figure in ("INFORMAL_SHARE", "MIGRANT_WORKERS_STOCK", "FOREIGN_STUDENTS_TARGET"):
+        record = newest_reference(figures.snapshot.references, figure)
+        if record is not None:
+            unit = str(record.get("unit", ""))
+            value = words.amount(float(record["value"]), 0 if float(record["value"]).is_integer() else 1, unit)
+            sample = f"; n = {words.number(record['sample_size'], 0)}" if record.get("sample_size") else ""
+            period = words.period(str(record["period"]))
+            lines.append(f"{words(f'references.{figure}')}: {value} ({words.source(str(record['source']))}; {period}{sample})")
+    return tuple(lines)
