@@ -1,0 +1,223 @@
+"""The published indicators: pure functions of the aggregates, estimates and reference figures of one cut.
+
+Definitions are in schemas/indicators.csv. A count of 0 is not there; a share, change or ratio without its base is absent.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from services.shared.statistics import calendar
+from services.shared.statistics.areas import EAEU, groups_of
+from services.shared.statistics.informality import newest
+from services.shared.statistics.observation import (
+    ESTIMATE,
+    NOT_APPLICABLE,
+    PROVISIONAL,
+    TARGET,
+    TOTAL,
+    Observation,
+    series_key,
+)
+
+Entry = Mapping[str, Any]
+Counts = dict[tuple[str, str, str], int]  # (period, area or citizenship, purpose or category) -> number; TOTAL among both
+SHARE_AREAS_EXCLUDED = frozenset({TOTAL, "EAEU"})  # shares are given for countries, the CIS and the far abroad
+
+
+class Indicators:
+    """Collects the observations of one cut. `units`: (unit, decimals) by indicator, as schemas/indicators.csv has them."""
+
+    def __init__(self, units: Mapping[str, tuple[str, int]]) -> None:
+        self._units = units
+        self.found: dict[tuple[str, str], Observation] = {}
+
+    def add(
+        self,
+        freq: str,
+        indicator: str,
+        period: str,
+        value: float,
+        area: str = TOTAL,
+        purpose: str = TOTAL,
+        category: str = TOTAL,
+        method: str = NOT_APPLICABLE,
+        status: str = PROVISIONAL,
+        limits: tuple[float, float] | None = None,
+    ) -> None:
+        unit, decimals = self._units[indicator]
+        lower, upper = limits or (None, None)
+        series = series_key(freq, indicator, area, purpose, category, method)
+        self.found[series, period] = Observation(series, period, value, lower, upper, unit, decimals, status)
+
+
+def observations(
+    aggregates: Mapping[str, Entry], estimates: Iterable[Entry], units: Mapping[str, tuple[str, int]]
+) -> dict[tuple[str, str], Observation]:
+    """All observations of a cut by (series key, period). `aggregates`: entries of the aggregates ledger by key."""
+    by_measure: dict[str, list[Entry]] = defaultdict(list)
+    for entry in aggregates.values():
+        by_measure[entry["measure"]].append(entry)
+    out = Indicators(units)
+    arrivals = _flow(out, "ARRIVALS", by_measure["arrivals"], "citizenship", "purpose")
+    departures = _flow(out, "DEPARTURES", by_measure["departures"], "destination", "purpose")
+    _rolling(out, by_measure)
+    _changes(out, "ARRIVALS", arrivals)
+    _changes(out, "DEPARTURES", departures)
+    _shares(out, "ARRIVALS_SHARE", arrivals)
+    _shares(out, "DEPARTURES_SHARE", departures)
+    _contributions(out, arrivals)
+    _purpose_shares(out, arrivals)
+    _balance(out, arrivals, departures)
+    _flow(out, "CITIZENS_OUT", by_measure["citizens_out"], "destination", "")
+    _flow(out, "CITIZENS_IN", by_measure["citizens_in"], "counterpart", "")
+    _permits(out, by_measure)
+    _students(out, by_measure)
+    _estimates(out, estimates)
+    return out.found
+
+
+def _periods(quarter: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("Q", quarter), ("A", quarter[:4])
+
+
+def _flow(out: Indicators, indicator: str, entries: list[Entry], area_field: str, purpose_field: str) -> Counts:
+    """Quarterly and annual counts with their totals and groups; returns them by (period, area, purpose)."""
+    counts: Counts = defaultdict(int)
+    for entry in entries:
+        area, value = entry[area_field], entry["value"]
+        areas = (area, TOTAL, *groups_of(area)) if purpose_field else (area, TOTAL)
+        purposes = (entry[purpose_field], TOTAL) if purpose_field else (TOTAL,)
+        for _, period in _periods(entry["period"]):
+            for a in areas:
+                for purpose in purposes:
+                    counts[period, a, purpose] += value
+    for (period, area, purpose), value in counts.items():
+        out.add("Q" if "Q" in period else "A", indicator, period, value, area, purpose)
+    return counts
+
+
+def _rolling(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+    for indicator, measure in (("ARRIVALS", "arrivals_rolling"), ("DEPARTURES", "departures_rolling")):
+        for entry in by_measure[measure]:
+            out.add("D", indicator, entry["period"], entry["value"], entry["area"])
+
+
+def _quarters(counts: Counts) -> list[str]:
+    return sorted({period for period, _, _ in counts if "Q" in period})
+
+
+def _before(period: str, quarters: int) -> str:
+    return calendar.quarter_label(calendar.parse_quarter(period) - quarters)
+
+
+def _change(now: float, base: float) -> float:
+    return 100 * (now / base - 1)
+
+
+def _changes(out: Indicators, indicator: str, counts: Counts) -> None:
+    for period in _quarters(counts):
+        for name, quarters in (("QOQ", 1), ("YOY", 4)):
+            base = counts.get((_before(period, quarters), TOTAL, TOTAL))
+            if base:
+                out.add("Q", f"{indicator}_CHANGE_{name}", period, _change(counts[period, TOTAL, TOTAL], base))
+
+
+def _shares(out: Indicators, indicator: str, counts: Counts) -> None:
+    for (period, area, purpose), value in counts.items():
+        if purpose == TOTAL and "Q" in period and area not in SHARE_AREAS_EXCLUDED:
+            out.add("Q", indicator, period, 100 * value / counts[period, TOTAL, TOTAL], area)
+
+
+def _contributions(out: Indicators, counts: Counts) -> None:
+    areas_of: dict[str, set[str]] = defaultdict(set)
+    for period, area, purpose in counts:
+        if purpose == TOTAL and area not in SHARE_AREAS_EXCLUDED:
+            areas_of[period].add(area)
+    for period in _quarters(counts):
+        before = _before(period, 1)
+        base = counts.get((before, TOTAL, TOTAL))
+        if base:
+            for area in areas_of[period] | areas_of[before]:
+                change = counts.get((period, area, TOTAL), 0) - counts.get((before, area, TOTAL), 0)
+                out.add("Q", "ARRIVALS_CONTRIBUTION_QOQ", period, 100 * change / base, area)
+
+
+def _purpose_shares(out: Indicators, counts: Counts) -> None:
+    for (period, area, purpose), value in counts.items():
+        if area == TOTAL and purpose != TOTAL and "Q" in period:
+            out.add("Q", "ARRIVALS_PURPOSE_SHARE", period, 100 * value / counts[period, TOTAL, TOTAL], purpose=purpose)
+
+
+def _balance(out: Indicators, arrivals: Counts, departures: Counts) -> None:
+    totals = {period for period, area, purpose in (*arrivals, *departures) if area == TOTAL and purpose == TOTAL}
+    for period in totals:
+        balance = arrivals.get((period, TOTAL, TOTAL), 0) - departures.get((period, TOTAL, TOTAL), 0)
+        out.add("Q" if "Q" in period else "A", "BORDER_BALANCE", period, balance)
+
+
+def _margins(entries: list[Entry], category_field: str, groups: bool) -> Counts:
+    """Totals over all but one dimension. Inner cells (citizenship by category) are for releases, under disclosure control."""
+    counts: Counts = defaultdict(int)
+    for entry in entries:
+        period, area, value = entry["period"], entry["citizenship"], entry["value"]
+        counts[period, TOTAL, TOTAL] += value
+        counts[period, area, TOTAL] += value
+        counts[period, TOTAL, entry[category_field]] += value
+        if groups and area in EAEU:
+            counts[period, "EAEU", TOTAL] += value
+    return counts
+
+
+def _permits(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+    in_force = _margins(by_measure["permits_in_force"], "category", groups=True)
+    for (period, area, category), value in in_force.items():
+        out.add("Q", "PERMITS_IN_FORCE", period, value, area, category=category)
+    for period in _quarters(in_force):
+        base = in_force.get((_before(period, 4), TOTAL, TOTAL))
+        if base:
+            out.add("Q", "PERMITS_IN_FORCE_CHANGE_YOY", period, _change(in_force[period, TOTAL, TOTAL], base))
+    issued: dict[tuple[str, str, str, str], int] = defaultdict(int)
+    for (quarter, area, category), value in _margins(by_measure["permits_issued"], "category", groups=False).items():
+        for freq, period in _periods(quarter):
+            issued[freq, period, area, category] += value
+    for (freq, period, area, category), value in issued.items():
+        out.add(freq, "PERMITS_ISSUED", period, value, area, category=category)
+
+
+def _students(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+    students = _margins(by_measure["students"], "level", groups=False)
+    for (period, area, level), value in students.items():
+        out.add("Q", "FOREIGN_STUDENTS", period, value, area, category=level)
+    for entry in by_measure["branches"]:
+        out.add("Q", "FOREIGN_BRANCHES", entry["period"], entry["value"])
+    references = by_measure["reference"]
+    targets = [r for r in references if r["figure"] == "FOREIGN_STUDENTS_TARGET"]
+    for year in {t["period"] for t in targets if len(t["period"]) == 4}:
+        of_year = newest([t for t in targets if t["period"] == year], "FOREIGN_STUDENTS_TARGET")
+        assert of_year is not None
+        out.add("A", "FOREIGN_STUDENTS_TARGET", year, of_year["value"], status=TARGET)
+    target = newest(targets, "FOREIGN_STUDENTS_TARGET")
+    if target is None:
+        return
+    for period in _quarters(students):
+        stock = students[period, TOTAL, TOTAL]
+        out.add("Q", "FOREIGN_STUDENTS_GAP", period, target["value"] - stock)
+        years = (calendar.last_quarter_of_period(target["period"]) - calendar.parse_quarter(period)) / 4
+        if years > 0 and target["value"] > 0:
+            growth = 100 * ((target["value"] / stock) ** (1 / years) - 1)
+            out.add("Q", "FOREIGN_STUDENTS_GROWTH_REQUIRED", period, growth)
+
+
+def _estimates(out: Indicators, estimates: Iterable[Entry]) -> None:
+    for entry in estimates:
+        if "value" in entry:
+            out.add(
+                "Q" if "Q" in entry["period"] else "A",
+                entry["indicator"],
+                entry["period"],
+                entry["value"],
+                method=entry["method"],
+                status=ESTIMATE,
+                limits=(entry["lower"], entry["upper"]),
+            )
