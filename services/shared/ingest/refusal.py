@@ -62,8 +62,7 @@ _SENTENCES = {
 
 def refusal(code: Code, field: str, rules: Mapping[str, str]) -> Refusal:
     """A refusal of a known field; the detail ends with the field's rule."""
-    rule = rules.get(field)
-    return Refusal(code, "/" + field, f"{_SENTENCES[code]}: {rule}" if rule else _SENTENCES[code])
+    return Refusal(code, "/" + field, f"{_SENTENCES[code]}: {rules[field]}")
 
 
 def from_pydantic(error: ValidationError, record: object, identities: tuple[str, ...], rules: Mapping[str, str]) -> Refusal:

@@ -60,7 +60,8 @@ class ServiceContext:
         self.web.router.add_get("/health/live", self._live)
         self.web.router.add_get("/health/ready", self._ready)
         # No access log: it would name what agencies send. Metrics count requests.
-        self._runner = web.AppRunner(self.web, access_log=None, handle_signals=False)
+        # Bodies stay packed: ingest unpacks them within its limits, the framework would without any.
+        self._runner = web.AppRunner(self.web, access_log=None, handle_signals=False, auto_decompress=False)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.listen_host, self.settings.listen_port)
         try:

@@ -1,0 +1,72 @@
+"""An ingest service, top to bottom: keys, edge, log, route. The same for every feed."""
+
+import asyncio
+import logging
+
+from schemas.feeds import Feed
+from services.shared.ingest.edge import Edge
+from services.shared.ingest.http import RecordsEndpoint
+from services.shared.runtime import pseudonym_key
+from services.shared.runtime.api_keys import ApiKeys
+from services.shared.runtime.errors import Unavailable
+from services.shared.runtime.producer import EventProducer
+from services.shared.runtime.service import ServiceContext, run
+from services.shared.runtime.stack_identity import check_pseudonym_key
+from services.shared.runtime.topics import load_topics
+
+WAIT_SECONDS = 1.0  # between looks for a broker that is away at the start
+IDLE_SECONDS_MAX = 4.0  # for open submissions after the stop signal; with the producer's five it stays below the service's ten
+
+log = logging.getLogger("tolqyn.ingest")
+
+
+def run_feed(feed: Feed) -> None:
+    """Run the ingest service of a feed to its end."""
+
+    async def main(context: ServiceContext) -> None:
+        await serve_feed(context, feed)
+
+    run(feed.name, main)
+
+
+async def serve_feed(context: ServiceContext, feed: Feed) -> None:
+    """Take submissions until the service stops."""
+    settings = context.settings
+    key = pseudonym_key.load(settings.pseudonym_key_file)
+    partitions = load_topics()[feed.topic].partitions
+    producer = EventProducer(settings, f"tolqyn-{feed.name}", context.stopping)
+    edge = Edge(feed, key.secret, key.id)
+    endpoint = RecordsEndpoint(edge, ApiKeys(settings.api_keys_file), producer, partitions, lambda: context.ready)
+    endpoint.add_to(context.web)
+    await context.serve()
+
+    def tell(answers: bool) -> None:
+        if answers:
+            context.set_ready()
+        else:
+            context.set_not_ready("the broker does not answer")
+
+    try:
+        await _check_key(context, key.fingerprint)
+        await producer.start()
+        await producer.check_partitions(feed.topic, partitions)
+        await producer.watch(tell)
+    except Unavailable:
+        log.info("stopped before the broker answered")
+    finally:
+        context.set_not_ready("stopping")
+        await asyncio.wait({asyncio.ensure_future(endpoint.idle())}, timeout=IDLE_SECONDS_MAX)
+        await producer.stop()
+
+
+async def _check_key(context: ServiceContext, fingerprint: str) -> None:
+    """Compare the pseudonym key with what the topics know; waits for the broker. Unavailable if the service stops."""
+    while True:
+        try:
+            await check_pseudonym_key(context.settings, fingerprint)
+            return
+        except Unavailable:
+            if context.stopping.is_set():
+                raise
+            context.set_not_ready("waiting for the broker")
+            await asyncio.sleep(WAIT_SECONDS)
