@@ -162,14 +162,17 @@ def _banner(figures: Figures) -> str:
 
 
 def _table(figures: Figures, key: str, rows: Sequence[Row], feed: str, head: str = "indicator", extra_head: str = "") -> Table:
-    """A table of rows; a source that all rows share moves from the rows to the table's foot."""
+    """A table of rows; a source that all rows share moves from the rows to the foot, a unit that all share to the caption."""
     words = figures.words
     stated_by = {row.source for row in rows if row.source}
     shared = stated_by.pop() if len(stated_by) == 1 else ""
+    units = {row.unit for row in rows}
+    unit = units.pop() if len(units) == 1 else ""
+    rows = [replace(row, source="" if shared else row.source, unit="" if unit else row.unit) for row in rows]
     return Table(
         key=key,
-        caption=words(f"tables.{key}"),
-        rows=tuple(replace(row, source="") for row in rows) if shared else tuple(rows),
+        caption=words(f"tables.{key}") + (f", {unit}" if unit else ""),
+        rows=tuple(rows),
         source=words("table_source", source=words(f"feeds.{feed}"), period=words.period(figures.period)),
         head=words(f"columns.{head}"),
         stated_by=shared,

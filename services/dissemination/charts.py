@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 # Drawing units; at full size one unit is about one CSS pixel.
 WIDTH = 520
-LABEL_WIDTH = 206  # the longest country names in 13-unit type of a wide face
-VALUE_WIDTH = 66
+LABEL_WIDTH = 224  # the longest country names in 13-unit type of a wide face
+VALUE_WIDTH = 62
 AXIS_WIDTH = 78  # "4 500 000" in 12-unit type
 PLOT_HEIGHT = 200
 BAR_STEP, BAR_HEIGHT = 27, 15
@@ -224,8 +224,15 @@ def _lines(chart: Lines) -> Markup:
     return _svg(chart, bottom + BOTTOM, parts)
 
 
+def _anchor(tick: Point, ticks: tuple[Point, ...]) -> str:
+    """Labels at the ends of a horizontal axis stay within the drawing."""
+    if tick is ticks[0]:
+        return "start"
+    return "end" if tick is ticks[-1] else "middle"
+
+
 def _intervals(chart: Intervals) -> Markup:
-    left, right = 8.0, WIDTH - 40.0
+    left, right = 8.0, WIDTH - 24.0  # half a tick label stands right of the last tick
     low, high = chart.ticks[0].value, chart.ticks[-1].value
 
     def scale(value: float) -> float:
@@ -236,7 +243,7 @@ def _intervals(chart: Intervals) -> Markup:
     for tick in chart.ticks:
         x = scale(tick.value)
         parts.append(_line(x, 0, x, bottom, "grid"))
-        parts.append(_text(x, bottom + 16, tick.text, "start" if tick is chart.ticks[0] else "middle", "tick"))
+        parts.append(_text(x, bottom + 16, tick.text, _anchor(tick, chart.ticks), "tick"))
     for i, mark in enumerate(chart.marks):
         y = i * INTERVAL_STEP + 38.0
         parts.append(_text(left + 4, y - 20, mark.label, kind="halo"))
@@ -245,6 +252,5 @@ def _intervals(chart: Intervals) -> Markup:
             parts.append(_line(x1, y, x2, y, "whisker"))
             parts += [_line(x, y - 6, x, y + 6, "whisker") for x in (x1, x2)]
         parts.append(f'<circle cx="{scale(mark.value):.1f}" cy="{y:.1f}" r="5.5" class="series-a"/>')
-        ends = [v for v in (mark.value, mark.upper) if v is not None]
-        parts.append(_text(scale(max(ends)) + 12, y + 4.5, mark.text, kind="value halo"))
+        parts.append(_text(WIDTH, y - 20, mark.text, "end", "value halo"))
     return _svg(chart, bottom + BOTTOM, parts)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from services.dissemination.catalogue import Statement, catalogue
 from services.dissemination.wording import Wording, parse_period
+from services.shared.statistics.areas import GROUPS
 from services.shared.statistics.observation import NOT_APPLICABLE, SUPPRESSED, TOTAL, series_key
 
 if TYPE_CHECKING:
     from services.shared.runtime.store import Published, Snapshot
 
-GROUPS = ("CIS", "EAEU", "FAR_ABROAD")
 SCALED_UNIT = "crossings"  # `tolqyn simulate --scale` thins crossings only; permits and students are always at full size
 EQUAL, DIFFERS, NOT_COMPARED = "equal", "differs", ""
 # A float that was computed as a ratio may lie this far, relatively, beside the half step it stands on.
@@ -73,7 +73,7 @@ class Key:
 def newest_reference(references: Iterable[dict[str, Any]], figure: str) -> dict[str, Any] | None:
     """The current record of a reference figure: the greatest `published_on`, then key."""
     found = [r for r in references if r.get("figure") == figure]
-    return max(found, key=lambda r: (r.get("published_on", ""), r.get("record_id", "")), default=None)
+    return max(found, key=lambda r: (r.get("published_on", ""), r.get("key") or r.get("record_id", "")), default=None)
 
 
 def states_about(statement: Statement, period: str) -> bool:

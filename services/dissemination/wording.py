@@ -58,6 +58,16 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return leaves
 
 
+def _sentence_pattern(sentence: str) -> re.Pattern[str]:
+    """Matches a sentence with a number at each `{name}`."""
+    parts = re.split(r"\{([a-z]+)\}", sentence)
+    texts, names = parts[::2], parts[1::2]
+    pattern = re.escape(texts[0])
+    for name, text in zip(names, texts[1:], strict=True):
+        pattern += rf"(?P<{name}>-?\d+(?:\.\d+)?)" + re.escape(text)
+    return re.compile(pattern)
+
+
 class Wording:
     """Everything that the bulletin says in one language. Unknown keys raise KeyError: a text that is missing is a bug."""
 
@@ -66,7 +76,9 @@ class Wording:
         # British dates for English: the day before the month, as in the two other languages.
         self.locale = Locale.parse("en_GB" if language == "en" else language)
         source = files("services.dissemination") / "texts" / f"{language}.yaml"
-        self._texts = flatten(yaml.safe_load(source.read_text("utf-8")))
+        tree = yaml.safe_load(source.read_text("utf-8"))
+        self._texts = flatten(tree)
+        self._sentences = [(_sentence_pattern(known), template) for known, template in tree["sentences"].items()]
 
     def __call__(self, key: str, **values: object) -> str:
         text = self._texts[key]
@@ -135,10 +147,17 @@ class Wording:
         name: str = self.locale.territories.get(code, code)
         return name
 
-    def translated(self, text: str) -> tuple[str, bool]:
-        """A sentence that an estimate carries in English, and whether it had to stay so."""
-        found = self._texts.get(f"sentences.{text}")
-        return (text, self.language != "en") if found is None else (found, False)
+    def translated(self, sentence: str) -> tuple[str, bool]:
+        """A sentence that an estimate carries in English, in this language; and whether it had to stay English.
+
+        Sentences with figures in them are known as patterns: `{count}` stands for a number, which is written anew.
+        """
+        for pattern, template in self._sentences:
+            match = pattern.fullmatch(sentence)
+            if match is not None:
+                values = {name: self.number(float(text), 0) for name, text in match.groupdict().items()}
+                return template.format(**values), False
+        return sentence, self.language != "en"
 
     def source(self, source: str) -> str:
         """The name of a source; sources that the texts do not know are named as they were sent."""
