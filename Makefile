@@ -1,0 +1,47 @@
+# Everything starts here: each target first sees to its set-up. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run test up down check lock clean setup test-tools
+
+help:
+	@echo 'make run    the main job: local stack up, the sample of 2025-Q1 and Q2 sent in, the bulletin printed and served'
+	@echo 'make up     the local stack in the background; returns when it is ready'
+	@echo 'make down   stop it; its state stays in TOLQYN_HOME (.tolqyn)'
+	@echo 'make test   make check, then all tests'
+	@echo 'make check  format, lint, types, walls between the packages, generated contracts'
+	@echo 'make lock   renew requirements.txt from requirements.in (needs uv)'
+	@echo 'make clean  stop the local stack; remove its state, .venv and all caches of this folder'
+
+setup:
+	@deploy/setup/python-and-kafka
+
+test-tools: setup
+	@deploy/setup/test-tools
+
+run: setup
+	@deploy/setup/run-sample
+
+up: setup
+	@.venv/bin/tolqyn up --detach
+
+down:
+	@if [ -x .venv/bin/tolqyn ]; then .venv/bin/tolqyn down; fi
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/python -m schemas.generate --check
+
+test: test-tools check
+	.venv/bin/pytest
+
+lock:
+	@command -v uv >/dev/null || { echo 'tolqyn: make lock needs uv: pip install uv' >&2; exit 1; }
+	UV_CUSTOM_COMPILE_COMMAND='make lock' uv pip compile --quiet --generate-hashes --no-emit-index-url --universal \
+		--python-version 3.11 --output-file requirements.txt requirements.in
+
+clean: down
+	rm -rf .venv "$${TOLQYN_HOME:-.tolqyn}" .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find services schemas tests -name __pycache__ -prune -exec rm -rf {} +
