@@ -1,0 +1,1 @@
+"""Writes event-level feeds whose figures are known beforehand: `tolqyn simulate`."""
