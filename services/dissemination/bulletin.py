@@ -299,6 +299,7 @@ def _students(figures: Figures) -> Section:
         [
             _table(figures, "students", totals, "student-enrolments"),
             _present(figures, "students_citizenship", countries, "student-enrolments", "area_citizenship"),
+            plots.bars(figures, "students", countries),
         ],
     )
 

@@ -1,0 +1,197 @@
+"""The web side of dissemination: bulletin pages, their style sheet, and answers when there is nothing to show.
+
+Every page is a function of (publication, period, language), so its ETag is too: an unchanged page costs a comparison.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import orjson
+from aiohttp import web
+
+from services.dissemination import bulletin, page
+from services.dissemination.wording import LANGUAGE_DEFAULT, LANGUAGES, parse_period, wording
+from services.shared.runtime import metrics
+from services.shared.runtime.errors import Unavailable
+
+if TYPE_CHECKING:
+    from services.shared.runtime.store import Snapshot
+
+SECURITY_HEADERS = {
+    # No scripts at all, nothing from elsewhere, in nobody's frame.
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+PAGE_CACHE = "public, max-age=0, must-revalidate"  # publication is continuous: ask each time, the ETag makes it cheap
+STATIC_CACHE = "public, max-age=31536000, immutable"  # addressed with the edition, so a new edition is a new address
+STATIC_CACHE_UNADDRESSED = "public, max-age=300"
+RETRY_AFTER_SECONDS = 5  # a database restarts within seconds
+SNAPSHOT_SECONDS = 1.0  # a burst of requests shares one look at the database
+PAGES_CACHED_MAX = 64  # three languages of some twenty quarters, each about 60 kB
+
+Reader = Callable[[], Awaitable["Snapshot"]]
+
+
+class Pages:
+    """Bulletins of the newest snapshot, rendered once each.
+
+    `read` gives the newest snapshot and raises Unavailable while the database does not answer; `on_state` is told, at each look,
+    an empty string or why pages cannot be served.
+    """
+
+    def __init__(self, read: Reader, on_state: Callable[[str], None]) -> None:
+        self._read = read
+        self._on_state = on_state
+        self._lock = asyncio.Lock()
+        self._snapshot: Snapshot | None = None
+        self._read_at = float("-inf")
+        self._rendered: dict[tuple[str, str, str], bytes] = {}
+
+    async def snapshot(self) -> Snapshot:
+        """The newest snapshot, at most SNAPSHOT_SECONDS old. Raises Unavailable."""
+        async with self._lock:
+            if self._snapshot is not None and time.monotonic() - self._read_at < SNAPSHOT_SECONDS:
+                return self._snapshot
+            try:
+                found = await self._read()
+            except Unavailable:
+                self._snapshot = None
+                self._on_state("the database does not answer")
+                raise
+            if self._snapshot is None or found.published_at != self._snapshot.published_at:
+                self._rendered.clear()
+            self._snapshot, self._read_at = found, time.monotonic()
+            self._on_state("")
+            return found
+
+    async def bulletin(self, snapshot: Snapshot, period: str, language: str, path: str) -> bytes:
+        """The page of a quarter that has data."""
+        key = (period, language, path)
+        if key not in self._rendered:
+            # Half a second of computing at full size: not on the loop that answers health checks.
+            body = await asyncio.to_thread(lambda: page.render_bulletin(bulletin.build(snapshot, period, language), path))
+            if len(self._rendered) >= PAGES_CACHED_MAX:
+                self._rendered.clear()
+            if snapshot is not self._snapshot:
+                return body.encode()
+            self._rendered[key] = body.encode()
+        return self._rendered[key]
+
+
+PAGES = web.AppKey("pages", Pages)
+
+
+def add_routes(app: web.Application, pages: Pages) -> None:
+    """Serve `pages` from `app`."""
+    app[PAGES] = pages
+    app.middlewares.append(_answer)
+    app.router.add_get("/", _newest)
+    app.router.add_get("/bulletin/{period}", _period)
+    app.router.add_get("/static/{name}", _static)
+
+
+def _language(request: web.Request) -> str:
+    """`?lang=`, Russian by default; the browser's own languages do not count (the contract says ru)."""
+    language = request.query.get("lang", LANGUAGE_DEFAULT)
+    return language if language in LANGUAGES else LANGUAGE_DEFAULT
+
+
+def _tag(snapshot: Snapshot, *parts: str) -> str:
+    # The time keeps apart two databases whose publications have the same numbers.
+    moment = f"{int(snapshot.published_at.timestamp() * 1000):x}"
+    return "-".join((str(snapshot.publication), moment, *parts, page.edition()))
+
+
+async def _newest(request: web.Request) -> web.Response:
+    snapshot = await request.app[PAGES].snapshot()
+    periods = bulletin.periods(snapshot)
+    if not periods:
+        body = page.render_message(_language(request), request.path, "empty")
+        return web.Response(text=body, content_type="text/html", headers={"Cache-Control": "no-store"})
+    return await _page(request, snapshot, periods[0])
+
+
+async def _period(request: web.Request) -> web.Response:
+    period = request.match_info["period"]
+    try:
+        parse_period(period)
+    except ValueError:
+        raise web.HTTPNotFound from None
+    snapshot = await request.app[PAGES].snapshot()
+    if not bulletin.has_data(snapshot, period):
+        return _message(request, 404, "period", periods=bulletin.periods(snapshot), period=period)
+    return await _page(request, snapshot, period)
+
+
+async def _page(request: web.Request, snapshot: Snapshot, period: str) -> web.Response:
+    if request.query.get("lang", LANGUAGE_DEFAULT) not in LANGUAGES:
+        return _message(request, 400, "language")
+    language = _language(request)
+    tag = _tag(snapshot, period, language)
+    headers = {"Cache-Control": PAGE_CACHE, "ETag": f'"{tag}"', "Content-Language": language}
+    if any(known.value in (tag, "*") for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    body = await request.app[PAGES].bulletin(snapshot, period, language, request.path)
+    return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
+
+
+async def _static(request: web.Request) -> web.Response:
+    name = request.match_info["name"]
+    if name not in page.STATIC:
+        raise web.HTTPNotFound
+    cache = STATIC_CACHE if request.query.get("v") == page.edition() else STATIC_CACHE_UNADDRESSED
+    headers = {"Cache-Control": cache, "ETag": f'"{page.edition()}"'}
+    if any(known.value == page.edition() for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=page.static(name), content_type=page.STATIC[name], charset="utf-8", headers=headers)
+
+
+def _wants_json(request: web.Request) -> bool:
+    accept = request.headers.get("Accept", "")
+    return re.search(r"application/([a-z.-]+\+)?json", accept) is not None and "text/html" not in accept
+
+
+def _message(request: web.Request, status: int, key: str, periods: tuple[str, ...] = (), period: str = "") -> web.Response:
+    """A page that says what is not there, or the same as application/problem+json for programs that ask for JSON."""
+    headers = {"Cache-Control": "no-store"}
+    if status == web.HTTPServiceUnavailable.status_code:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if _wants_json(request):
+        words = wording("en")
+        title = words(f"pages.{key}_heading", period=words.period(period)) if period else words(f"pages.{key}_heading")
+        problem = {"type": "about:blank", "title": title, "status": status, "detail": words(f"pages.{key}")}
+        return web.Response(status=status, body=orjson.dumps(problem), content_type="application/problem+json", headers=headers)
+    body = page.render_message(_language(request), request.path, key, periods, period)
+    return web.Response(status=status, text=body, content_type="text/html", headers=headers)
+
+
+@web.middleware
+async def _answer(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+    """Word the errors, measure, and set the headers that every answer carries."""
+    started = time.monotonic()
+    response: web.StreamResponse
+    try:
+        response = await handler(request)
+    except web.HTTPNotFound:
+        response = _message(request, 404, "not_found")
+    except web.HTTPMethodNotAllowed as error:
+        response = _message(request, 405, "method")
+        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+    except Unavailable:
+        response = _message(request, 503, "unavailable")
+    resource = request.match_info.route.resource
+    # Addresses that match nothing share one label: a scanner must not make a million series.
+    route = resource.canonical if resource is not None else "unmatched"
+    metrics.PAGE_REQUESTS.labels(route, str(response.status)).inc()
+    metrics.PAGE_SECONDS.labels(route).observe(time.monotonic() - started)
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
