@@ -1,6 +1,7 @@
 """From an unpacked body to its records: every format becomes the same JSON texts, so that every record meets the same rules."""
 
 import json
+import math
 import re
 
 from services.shared.ingest.csv_rows import Header, header_of, rows
@@ -29,7 +30,7 @@ def records(body: bytes, media_type: str, numbers: frozenset[str]) -> list[bytes
     if media_type == NDJSON:
         found = [line for line in body.split(b"\n") if line.strip()]
     elif media_type == JSON:
-        found = list(_values(body))
+        found = list(json_texts(body, RECORDS_MAX))
     else:
         assert media_type == CSV
         header, rest = header_of(body)
@@ -52,16 +53,19 @@ def _from_csv(header: Header, body: bytes, numbers: frozenset[str]) -> list[byte
     return found
 
 
-def _values(body: bytes) -> list[bytes]:
-    """The texts of the elements of a JSON array, or of the one object. What is wrong inside an element stays in it."""
+def json_texts(body: bytes, count_max: float = math.inf) -> list[bytes]:
+    """The texts of the elements of a JSON array, or of the one object. What is wrong inside an element stays in it.
+
+    Problem 400 if the body is neither, 413 if it has more elements than `count_max`.
+    """
     text = body.decode("utf-8", "surrogateescape")
     try:
-        return [value.encode("utf-8", "surrogateescape") for value in _texts(text)]
+        return [value.encode("utf-8", "surrogateescape") for value in _texts(text, count_max)]
     except (json.JSONDecodeError, RecursionError, ValueError):
         raise Problem(400, "the body is not JSON") from None
 
 
-def _texts(text: str) -> list[str]:
+def _texts(text: str, count_max: float) -> list[str]:
     start = _skip(text, 0)
     if text[start : start + 1] == "{":
         end = _end(text, start)
@@ -76,7 +80,7 @@ def _texts(text: str) -> list[str]:
     while not closed:
         end = _end(text, at)
         found.append(text[at:end])
-        if len(found) > RECORDS_MAX:
+        if len(found) > count_max:
             raise _too_many()
         at = _skip(text, end)
         closed = text[at : at + 1] == "]"

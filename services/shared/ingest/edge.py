@@ -21,22 +21,22 @@ def _marked(record: type, kind: type) -> tuple[str, ...]:
     return tuple(name for name, items in annotations(record).items() if any(isinstance(item, kind) for item in items))
 
 
-def _is_text(schema: dict[str, Any]) -> bool:
-    return schema.get("type") == "string" or "enum" in schema
+def number_fields(feed: Feed) -> frozenset[str]:
+    """The fields of a feed that are numbers: CSV, which has only text, is read by them."""
+    properties = TypeAdapter(feed.record).json_schema()["properties"]
+    return frozenset(name for name, schema in properties.items() if schema.get("type") != "string" and "enum" not in schema)
 
 
 class Edge:
-    """The rules of one feed, with the key behind its pseudonyms. `numbers`: the fields that are numbers."""
+    """The rules of one feed, with the key behind its pseudonyms."""
 
     def __init__(self, feed: Feed, secret: bytes, key_id: str) -> None:
         self.feed = feed
         self._secret, self._key_id = secret, key_id
         adapter = TypeAdapter[Event](feed.record)
-        properties = adapter.json_schema()["properties"]
         self._record: Callable[[bytes], Event] = adapter.validator.validate_json
         self._withdrawal: Callable[[bytes], Event] = TypeAdapter(Withdrawal).validator.validate_json
-        self._rules = {name: schema["description"] for name, schema in properties.items()}
-        self.numbers = frozenset(name for name, schema in properties.items() if not _is_text(schema))
+        self._rules = {name: schema["description"] for name, schema in adapter.json_schema()["properties"].items()}
         self._moments, self._identities = _marked(feed.record, Moment), _marked(feed.record, Identity)
         days = [(name, item) for name, items in annotations(feed.record).items() for item in items if isinstance(item, Day)]
         self._days = tuple((name, day.event) for name, day in days)

@@ -11,7 +11,7 @@ from aiohttp import web
 from schemas.feeds import Feed
 from services.shared.ingest.bodies import MEDIA_TYPES, records
 from services.shared.ingest.calendar_rules import latest
-from services.shared.ingest.edge import Edge
+from services.shared.ingest.edge import Edge, number_fields
 from services.shared.ingest.problem import Problem
 from services.shared.ingest.submission import Prepared, Receipt, prepare
 from services.shared.ingest.unpack import ENCODINGS, UNPACKED_BYTES_MAX, too_large, unpack
@@ -41,7 +41,7 @@ class RecordsEndpoint:
     def __init__(self, edge: Edge, keys: ApiKeys, producer: EventProducer, partitions: int, ready: Callable[[], bool]) -> None:
         self._edge, self._keys, self._producer, self._partitions, self._ready = edge, keys, producer, partitions, ready
         self._feed: Feed = edge.feed
-        self._numbers = edge.numbers
+        self._numbers = number_fields(edge.feed)
         self._versions = VersionClock()
         self._reading_bytes = 0  # reserved for bodies that are being read and checked
         self._open = 0
