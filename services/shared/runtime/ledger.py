@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -216,29 +216,32 @@ class LedgerFollower:
         return [(self._plain[tp.topic], tp.partition) for tp in self._readers]
 
     async def adoptions(self, stopping: asyncio.Event) -> AsyncIterator[list[Adoption]]:
-        """Sets as they become whole, several at a time. The first answer comes when every partition has been read to its end."""
+        """Sets as they become whole, in order. The first answer comes when every partition has been read to its end."""
         ends = await self._consumer.end_offsets(list(self._readers))
         behind = {tp for tp, end in ends.items() if end > 0}
-        held_back: dict[TopicPartition, Adoption] = {}
+        held_back: dict[TopicPartition, Adoption] = {}  # before the end is reached, only the newest set of each partition matters
         while not stopping.is_set():
             batches = await self._consumer.getmany(timeout_ms=POLL_MS)
-            for tp, records in batches.items():
-                self._read(tp, records, held_back)
+            adoptions = [a for tp, records in batches.items() for a in self._read(tp, records)]
             for tp in list(behind):
                 if await self._consumer.position(tp) >= ends[tp]:
                     behind.discard(tp)
-            if not behind and held_back:
-                ready, held_back = list(held_back.values()), {}
-                yield ready
+            if behind or held_back:
+                for new in adoptions:
+                    tp = TopicPartition(self._settings.topic(new.topic), new.partition)
+                    old = held_back.get(tp)
+                    held_back[tp] = new if old is None else new._replace(changes={**old.changes, **new.changes})
+                adoptions = [] if behind else list(held_back.values())
+            if adoptions:
+                held_back = {}
+                yield adoptions
 
-    def _read(self, tp: TopicPartition, records: list[ConsumerRecord], adopted: dict[TopicPartition, Adoption]) -> None:
+    def _read(self, tp: TopicPartition, records: list[ConsumerRecord]) -> Iterator[Adoption]:
         reader, topic = self._readers[tp], self._plain[tp.topic]
         for record in records:
             changes = reader.read(record.key.decode(), record.value, _kind(record))
             if changes is not None:
-                before = adopted.get(tp)
-                merged = changes if before is None else {**before.changes, **changes}
                 assert reader.adopted is not None
-                adopted[tp] = Adoption(topic, tp.partition, reader.adopted, merged)
                 metrics.LEDGER_ADOPTIONS.labels(topic).inc()
+                yield Adoption(topic, tp.partition, reader.adopted, changes)
         metrics.LEDGER_PENDING.labels(topic).set(reader.pending_entries)

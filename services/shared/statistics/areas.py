@@ -1,7 +1,7 @@
 """Countries and the groups that figures are given for."""
 
-CIS = frozenset("AM AZ BY KG MD RU TJ TM UZ".split())
-EAEU = frozenset("AM BY KG RU".split())
+CIS = frozenset(["AM", "AZ", "BY", "KG", "MD", "RU", "TJ", "TM", "UZ"])
+EAEU = frozenset(["AM", "BY", "KG", "RU"])
 HOME = "KZ"
 UNKNOWN = "XX"
 _NOT_FAR = CIS | {"GE", "UA", UNKNOWN, HOME}

@@ -4,6 +4,7 @@ A *day number* counts local days from 2000-01-01 (= 0), the first date that any 
 quarters from 2000-Q1 (= 0). Instants are milliseconds since the Unix epoch, UTC.
 """
 
+import re
 from datetime import date, timedelta
 from functools import lru_cache
 
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 EPOCH = date(2000, 1, 1)
 _EPOCH_DAYS = (EPOCH - date(1970, 1, 1)).days
 MILLISECONDS_PER_DAY = 86_400_000
+_PERIOD = re.compile(
+    r"(?P<year>[0-9]{4})(-S(?P<half>[12])|-Q(?P<quarter>[1-4])|-(?P<month>0[1-9]|1[0-2])(-[0-3][0-9])?|/(?P<academic>[0-9]{2}))?"
+)
 _DAYS_CACHED = 1 << 16  # a century of days is 36,525: all that a stack meets, asked for again and again
 DAY_MAX = (date.max - EPOCH).days  # 9999-12-31, the last date that can be written
 
@@ -88,9 +92,18 @@ def last_day(quarter: int) -> int:
 
 
 def last_quarter_of_period(period: str) -> int:
-    """The quarter in which a period (`2024`, `2025-Q2`, `2025-06-30`) ends; ValueError for anything else."""
-    if len(period) == 4 and period.isdigit():
-        return (int(period) - EPOCH.year) * 4 + 3
-    if "Q" in period:
-        return parse_quarter(period)
-    return quarter_of(parse_day(period))
+    """The quarter in which a period ends: `2024`, `2024-S1`, `2025-Q2`, `2025-06`, `2025-06-30`, or the academic year `2024/25`.
+
+    ValueError for anything else.
+    """
+    match = _PERIOD.fullmatch(period)
+    if match is None:
+        raise ValueError("a period is a year, half-year, quarter, month, day or academic year")
+    start = (int(match["year"]) - EPOCH.year) * 4
+    if match["half"]:
+        return start + 2 * int(match["half"]) - 1
+    if match["quarter"]:
+        return start + int(match["quarter"]) - 1
+    if match["month"]:
+        return start + (int(match["month"]) - 1) // 3
+    return start + (5 if match["academic"] else 3)  # an academic year ends in the second quarter of the next year

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from services.shared.statistics.calendar import EPOCH, local_days
+from services.shared.statistics.calendar import EPOCH, last_quarter_of_period, local_days
 from services.shared.statistics.contribution import FIRST_DAY_MAX, NEVER, Integers
 
 NO_DAY = -1  # a date that is missing or cannot be read
@@ -115,7 +115,14 @@ def _valid_enrolment(cell: str) -> bool:
 
 
 def _valid_figure(cell: str) -> bool:
-    return bool({"figure", "period", "value", "unit", "source", "published_on"} <= orjson.loads(cell).keys())
+    figure = orjson.loads(cell)
+    if not {"figure", "period", "value", "unit", "source", "published_on"} <= figure.keys():
+        return False
+    try:
+        last_quarter_of_period(figure["period"])
+    except ValueError:
+        return False
+    return bool(figure.get("sample_size", 1) >= 1 and figure.get("design_effect", 1) > 0)
 
 
 _COMMON: dict[str, type[pl.DataType]] = {"version": pl.Int64, "action": pl.String}

@@ -80,7 +80,7 @@ def _survey_and_benchmark(references: list[Entry], now: int, freq: str) -> list[
         inputs = {"survey": _source(survey)}
         found.append(_estimate("INFORMAL_SHARE", "SURVEY", period, percent, "percent", inputs, _SURVEY_ASSUMPTIONS))
         stock = newest(references, "MIGRANT_WORKERS_STOCK", quarter)
-        if stock is None:
+        if stock is None or stock["value"] <= 0:
             found.append(_absent("INFORMAL_WORKERS", "BENCHMARK", period, "no reference stock of migrant workers is published"))
             continue
         workers = product(stock["value"], 0.0, share, share_variance(share, survey["sample_size"], effect))

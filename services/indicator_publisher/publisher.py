@@ -1,0 +1,188 @@
+"""The sink: one cut becomes one publication, in PostgreSQL first and then on `indicators.v1`.
+
+PostgreSQL is the truth of what was published. A kill between its transaction and the topic is mended at the next start, when the
+topic is made equal to the database.
+"""
+
+import asyncio
+import csv
+import logging
+import time
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+import orjson
+
+from services.indicator_publisher.alignment import Aligned, Alignment
+from services.shared.runtime import metrics
+from services.shared.runtime.errors import ConfigurationError, Unavailable
+from services.shared.runtime.ledger import LedgerFollower, LedgerOwner, Position
+from services.shared.runtime.service import ServiceContext
+from services.shared.runtime.store import Annex, Publication, Published, Snapshot, Standing, Store
+from services.shared.statistics.indicators import observations
+from services.shared.statistics.ledger_set import Changes, is_behind
+
+FOLD = 1  # version of the indicators' formulas
+INPUT_FOLD = 1  # version of aggregates and estimates that they understand
+AGGREGATES, ESTIMATES, INDICATORS = "aggregates.quarterly.v1", "estimates.informality.v1", "indicators.v1"
+DATABASE_RETRY_SECONDS = 1.0  # while the database is away
+
+log = logging.getLogger("tolqyn.publisher")
+
+
+def load_units() -> dict[str, tuple[str, int]]:
+    """(unit, decimals) of every indicator, from schemas/indicators.csv."""
+    with (files("schemas") / "indicators.csv").open(encoding="utf-8") as file:
+        return {row["indicator"]: (row["unit"], int(row["decimals"])) for row in csv.DictReader(file)}
+
+
+class Publisher:
+    """Publishes until the service stops."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
+        self._units = load_units()
+        self._alignment = Alignment(AGGREGATES, ESTIMATES)
+        self._aggregates: dict[str, dict[str, Any]] = {}
+        self._estimates: dict[str, dict[str, Any]] = {}
+        self._follower = LedgerFollower(context.settings, [AGGREGATES, ESTIMATES], INPUT_FOLD)
+        self._ledger = LedgerOwner(context.settings, INDICATORS, FOLD)
+        self._store = Store.of(context.settings)
+        self._known: Snapshot | None = None
+        self._owned = False
+
+    async def run(self) -> None:
+        stopping = self._context.stopping
+        await self._ledger.start(stopping)
+        await self._follower.start(stopping)
+        keeper = asyncio.ensure_future(self._ledger.keep_right(stopping))
+        try:
+            await self._connect()
+            async for adoptions in self._follower.adoptions(stopping):
+                for adoption in adoptions:
+                    self._alignment.take(adoption)
+                aligned = self._alignment.give()
+                if aligned is not None:
+                    await self._publish(aligned)
+                if keeper.done():
+                    keeper.result()
+        finally:
+            keeper.cancel()
+            await self._follower.stop()
+            await self._ledger.stop()
+            await self._store.__aexit__(None, None, None)
+
+    async def _connect(self) -> None:
+        """Reach the database, however long it is away, and make the topic equal to what it holds."""
+        while not self._context.stopping.is_set():
+            try:
+                await self._store.__aexit__(None, None, None)
+                await self._store.__aenter__()
+                await self._store.create()
+                self._known = await self._store.snapshot()
+                standing = await self._store.standing()
+                break
+            except Unavailable as error:
+                self._context.set_not_ready(str(error))
+                log.warning("%s", error)
+                await asyncio.sleep(DATABASE_RETRY_SECONDS)
+        else:
+            return
+        if standing is not None:
+            assert self._known is not None
+            entries = {f"{o.series}:{o.period}": _value(o) for o in self._known.observations.values()}
+            await self._ledger.own(0, entries, _position(standing))
+            self._owned = True
+            self._show(standing)
+        self._context.set_ready()
+
+    async def _publish(self, aligned: Aligned) -> None:
+        started = time.monotonic()
+        _update(self._aggregates, aligned.aggregates)
+        _update(self._estimates, aligned.estimates)
+        found = await asyncio.to_thread(observations, self._aggregates, self._estimates.values(), self._units)
+        mark = aligned.mark
+        standing = Standing(0, datetime.now(UTC), mark.cut, mark.log_time, mark.identity, FOLD)
+        while not self._context.stopping.is_set():
+            try:
+                published = await self._store.standing()
+                if published is not None and is_behind(mark.cut, published.cut):
+                    self._refuse_another_log(standing, published)
+                    return  # the ledgers are catching up with what is published already
+                new = Publication(found, self._annex(), standing)
+                now = await self._store.publish(new, self._known, datetime.now(UTC))
+                break
+            except Unavailable as error:
+                log.warning("%s", error)
+                await self._connect()
+        else:
+            return
+        await self._write(now)
+        metrics.STAGE_CUTS.labels("indicator-publisher").inc()
+        metrics.STAGE_SECONDS.labels("indicator-publisher").observe(time.monotonic() - started)
+
+    async def _write(self, now: Standing) -> None:
+        """Bring `indicators.v1` to the new publication."""
+        before = self._known
+        if before is None or before.publication != now.publication:
+            self._known = await self._store.snapshot()
+        assert self._known is not None
+        old = before.observations if before is not None else {}
+        new = self._known.observations
+        changes: Changes = {f"{s}:{p}": None for s, p in old.keys() - new.keys()}
+        changes |= {f"{o.series}:{o.period}": _value(o) for key, o in new.items() if old.get(key) != o}
+        if self._owned:
+            await self._ledger.write(0, changes, _position(now))
+        else:
+            await self._ledger.own(0, {k: v for k, v in changes.items() if v is not None}, _position(now))
+            self._owned = True
+        metrics.PUBLICATION_CHANGES.inc(len(changes))
+        self._show(now)
+
+    def _refuse_another_log(self, new: Standing, published: Standing) -> None:
+        """A cut that is behind in its identity too is not this log at all."""
+        for name, offset in published.cut.items():
+            if new.cut.get(name) == offset and new.identity.get(name) != published.identity.get(name):
+                raise ConfigurationError(f"the log of {name} is not the one that was published from")
+
+    def _annex(self) -> Annex:
+        annex: Annex = {("estimate", key): body for key, body in self._estimates.items()}
+        for entry in self._aggregates.values():
+            if entry["measure"] == "reference":
+                annex["reference", entry["key"]] = {k: v for k, v in entry.items() if k != "measure"}
+        return annex
+
+    def _show(self, standing: Standing) -> None:
+        metrics.PUBLICATION.set(standing.publication)
+        metrics.PUBLICATION_TIME.set(standing.published_at.timestamp())
+        metrics.PUBLICATION_LOG_TIME.set(standing.log_time / 1000)
+
+
+def _update(entries: dict[str, dict[str, Any]], changes: Changes) -> None:
+    for key, value in changes.items():
+        if value is None:
+            entries.pop(key, None)
+        else:
+            entries[key] = orjson.loads(value)
+
+
+def _position(standing: Standing) -> Position:
+    return Position(standing.cut, standing.log_time, standing.identity, standing.publication)
+
+
+def _value(o: Published) -> bytes:
+    """One observation as `indicators.v1` carries it."""
+    return orjson.dumps(
+        {
+            "OBS_VALUE": o.value,
+            "LOWER": o.lower,
+            "UPPER": o.upper,
+            "UNIT_MEASURE": o.unit,
+            "DECIMALS": o.decimals,
+            "OBS_STATUS": o.status,
+            "CONF_STATUS": o.confidentiality,
+            "AS_OF": o.as_of,
+            "PUBLISHED_AT": o.published_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
+    )

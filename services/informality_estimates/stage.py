@@ -1,0 +1,43 @@
+"""Aggregates in, estimates out: recomputes the estimates of a cut from the few aggregates that they need."""
+
+from typing import Any
+
+import orjson
+
+from services.shared.runtime.ledger import Adoption, Position
+from services.shared.statistics.informality import MEASURES, estimates
+from services.shared.statistics.ledger_set import Changes, Mark
+
+FOLD = 1  # version of the estimators
+AGGREGATES_FOLD = 1  # version of the aggregates that they understand
+
+
+class EstimatesStage:
+    """Holds the aggregates that estimates are made from."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._mark: Mark | None = None
+        self._given: set[str] = set()
+
+    def take(self, adoptions: list[Adoption]) -> None:
+        for adoption in adoptions:
+            self._mark = adoption.mark
+            for key, value in adoption.changes.items():
+                if key.partition("|")[0] not in MEASURES:
+                    continue
+                if value is None:
+                    self._entries.pop(key, None)
+                else:
+                    self._entries[key] = orjson.loads(value)
+
+    def give(self) -> tuple[Changes, Position] | None:
+        mark = self._mark
+        if mark is None:
+            return None
+        found = {
+            key: orjson.dumps(value, option=orjson.OPT_SORT_KEYS) for key, value in estimates(self._entries, mark.log_time).items()
+        }
+        changes: Changes = {**dict.fromkeys(self._given - found.keys()), **found}
+        self._given = set(found)
+        return changes, Position(mark.cut, mark.log_time, mark.identity)

@@ -1,0 +1,130 @@
+"""A stage between ledgers, hosted by Faust: sets of the input ledgers go in, one set of the output ledger comes out.
+
+Faust gives the process its life: a service that follows the input ledgers puts whole cuts into a channel, an agent takes them.
+Its tables and consumer offsets are not used: the ledgers hold everything, are read from the beginning at every start,
+and nothing is written before they have been read to their end. At-least-once, and repeats are harmless: values are absolute.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import faust
+from mode import Service
+
+from services.shared.runtime import metrics
+from services.shared.runtime.ledger import Adoption, LedgerFollower, LedgerOwner, Position
+from services.shared.runtime.service import ServiceContext
+from services.shared.statistics.ledger_set import Changes
+
+STOP_SECONDS_MAX = 5.0  # Faust's own stop takes about a second; the process may not hang on it
+
+log = logging.getLogger("tolqyn.stage")
+
+
+class Stage(Protocol):
+    """The pure part of a stage."""
+
+    def take(self, adoptions: list[Adoption]) -> None:
+        """Adopted sets of the input ledgers."""
+
+    def give(self) -> tuple[Changes, Position] | None:
+        """What changed in the output since the last call and where it stands; None while inputs are missing. Not called twice
+        for the same input."""
+
+
+class _Cuts(Service):  # type: ignore[misc]
+    """Follows the input ledgers and hands batches of adopted sets to the agent."""
+
+    def __init__(self, follower: LedgerFollower, channel: "faust.ChannelT[list[Adoption]]", context: ServiceContext) -> None:
+        super().__init__()
+        self._follower, self._channel, self._context = follower, channel, context
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _follow(self) -> None:
+        await self._follower.start(self._context.stopping)
+        try:
+            async for adoptions in self._follower.adoptions(self._context.stopping):
+                await self._channel.put(adoptions)
+        finally:
+            await self._follower.stop()
+
+
+class StageHost:
+    """Runs one stage: `inputs` ledgers (all partitions) to partition 0 of `output`."""
+
+    def __init__(
+        self, context: ServiceContext, name: str, inputs: list[str], input_fold: int, output: str, output_fold: int, stage: Stage
+    ) -> None:
+        settings = context.settings
+        self._context, self._name, self._stage = context, name, stage
+        self._owner = LedgerOwner(settings, output, output_fold)
+        self._owned = False
+        # A bounded channel: while the agent is busy, the follower waits, and later cuts become one.
+        self._app = faust.App(
+            settings.prefix + name,
+            broker=[f"kafka://{server}" for server in settings.broker().split(",")],
+            store="memory://",
+            web_enabled=False,  # the operations endpoints of every service are the same: service.py
+            origin=None,
+            autodiscover=False,
+            topic_replication_factor=1,
+            datadir=settings.state_dir / "faust" / name,
+        )
+        self._cuts = self._app.channel(value_type=list, maxsize=1)
+        self._follower = LedgerFollower(settings, inputs, input_fold)
+        self._app.agent(self._cuts)(self._on_cuts)
+
+    async def run(self) -> None:
+        """Until the service stops. What fails inside, fails here."""
+        stopping = self._context.stopping
+        await self._owner.start(stopping)
+        keeper = asyncio.ensure_future(self._owner.keep_right(stopping))
+        follow = _Cuts(self._follower, self._cuts, self._context)
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failed = failed
+        await self._app.start()
+        await self._app.add_runtime_dependency(follow)
+        stop = asyncio.ensure_future(stopping.wait())
+        try:
+            waiting: list[asyncio.Future[Any]] = [stop, failed, keeper]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in (failed, keeper):
+                if task.done():
+                    task.result()
+            if follow.crashed:
+                raise follow.crash_reason
+        finally:
+            stopping.set()
+            keeper.cancel()
+            await asyncio.wait({asyncio.ensure_future(self._app.stop())}, timeout=STOP_SECONDS_MAX)
+            await self._owner.stop()
+
+    async def _on_cuts(self, stream: AsyncIterator[list[Adoption]]) -> None:
+        async for adoptions in stream:
+            try:
+                await self._hand_on(adoptions)
+            except BaseException as error:
+                # Faust would restart the agent and go on with the next cut; a stage that failed must stop as a whole.
+                if not self._failed.done() and not isinstance(error, asyncio.CancelledError):
+                    self._failed.set_exception(error)
+                raise
+
+    async def _hand_on(self, adoptions: list[Adoption]) -> None:
+        started = time.monotonic()
+        self._stage.take(adoptions)
+        given = await asyncio.to_thread(self._stage.give)
+        if given is None:
+            return
+        changes, position = given
+        if self._owned:
+            await self._owner.write(0, changes, position)
+        else:  # the first set since the start: changes from nothing, the whole set
+            whole = {key: value for key, value in changes.items() if value is not None}
+            await self._owner.own(0, whole, position)
+            self._owned = True
+            self._context.set_ready()
+        metrics.STAGE_CUTS.labels(self._name).inc()
+        metrics.STAGE_SECONDS.labels(self._name).observe(time.monotonic() - started)

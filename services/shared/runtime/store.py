@@ -1,0 +1,339 @@
+"""Publications in PostgreSQL, with every vintage kept.
+
+A row of `observation` or `annex` is valid from publication `since` until (not including) publication `until`; the current one has
+none. So what was known at any publication or instant is a query. `position` says up to which cut of the log the newest publication
+is true.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+import orjson
+import psycopg
+from psycopg import sql
+
+from services.shared.runtime.errors import Failure, Unavailable
+from services.shared.runtime.settings import Settings
+from services.shared.statistics.ledger_set import Cut, is_behind
+from services.shared.statistics.observation import Observation
+
+CONNECT_SECONDS_MAX = 5  # a database that does not answer within this is away
+LOCK = 0x746F6C71796E  # "tolqyn": one publisher at a time, whatever else happens
+KEY_LENGTH_MAX = 63  # of a PostgreSQL name
+
+_DDL = """
+create schema if not exists {schema};
+create table if not exists {schema}.publication (
+    number bigint primary key,
+    published_at timestamptz not null unique,
+    changes integer not null,
+    cut jsonb not null,
+    log_time bigint not null
+);
+create table if not exists {schema}.position (
+    only_one boolean primary key default true check (only_one),
+    publication bigint not null references {schema}.publication,
+    cut jsonb not null,
+    log_time bigint not null,
+    identity jsonb not null,
+    fold integer not null
+);
+create table if not exists {schema}.observation (
+    series text not null, period text not null,
+    value double precision, lower double precision, upper double precision,
+    unit text not null, decimals smallint not null, status text not null, confidentiality text not null,
+    since bigint not null references {schema}.publication, until bigint references {schema}.publication,
+    primary key (series, period, since)
+);
+create unique index if not exists observation_current on {schema}.observation (series, period) where until is null;
+create table if not exists {schema}.annex (
+    kind text not null check (kind in ('reference', 'estimate')), key text not null, body jsonb not null,
+    since bigint not null references {schema}.publication, until bigint references {schema}.publication,
+    primary key (kind, key, since)
+);
+create unique index if not exists annex_current on {schema}.annex (kind, key) where until is null;
+"""
+
+Key = tuple[str, str]
+V = TypeVar("V")
+R = TypeVar("R")
+P = ParamSpec("P")
+Annex = dict[Key, dict[str, Any]]  # (kind, key) -> body
+
+
+class Published(NamedTuple):
+    """An observation as it stands at some publication. `as_of`: the publication at which it last changed."""
+
+    series: str
+    period: str
+    value: float | int | None
+    lower: float | None
+    upper: float | None
+    unit: str
+    decimals: int
+    status: str
+    confidentiality: str
+    as_of: int
+    published_at: datetime
+
+
+class Snapshot(NamedTuple):
+    """Everything that one publication says."""
+
+    publication: int
+    published_at: datetime
+    cut: Cut
+    observations: dict[Key, Published]
+    references: list[dict[str, Any]]
+    estimates: dict[str, dict[str, Any]]
+
+
+class Standing(NamedTuple):
+    """Where the newest publication stands."""
+
+    publication: int
+    published_at: datetime
+    cut: Cut
+    log_time: int
+    identity: dict[str, str]
+    fold: int
+
+
+class Publication(NamedTuple):
+    """What a publisher hands in: all observations and annexes of one cut."""
+
+    observations: dict[Key, Observation]
+    annex: Annex
+    standing: Standing  # publication and published_at are those of the set that it was compared with
+
+
+def schema_name(prefix: str) -> str:
+    """The PostgreSQL schema of a stack: stacks with other prefixes can share a database."""
+    tail = re.sub(r"[^a-z0-9]+", "_", prefix.lower()).strip("_")
+    return f"tolqyn_{tail}"[:KEY_LENGTH_MAX] if tail else "tolqyn"
+
+
+def _available(
+    method: Callable[Concatenate["Store", P], Awaitable[R]],
+) -> Callable[Concatenate["Store", P], Coroutine[Any, Any, R]]:
+    """A database that goes away in the middle is bad luck: Unavailable."""
+
+    @wraps(method)
+    async def call(self: "Store", *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await method(self, *args, **kwargs)
+        except psycopg.OperationalError as error:
+            raise Unavailable(f"the database went away: {str(error).splitlines()[0]}") from error
+
+    return call  # type: ignore[return-value]
+
+
+class Store:
+    """A connection to the published figures. `async with`; raises Unavailable while the database is away."""
+
+    def __init__(self, database_url: str, prefix: str = "") -> None:
+        self._url = database_url
+        self._schema = sql.Identifier(schema_name(prefix))
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Store":
+        return cls(settings.database(), settings.prefix)
+
+    async def __aenter__(self) -> "Store":
+        try:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._url, autocommit=True, connect_timeout=CONNECT_SECONDS_MAX, application_name="tolqyn"
+            )
+        except psycopg.OperationalError as error:
+            raise Unavailable(f"the database does not answer: {str(error).splitlines()[0]}") from error
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    @property
+    def connection(self) -> "psycopg.AsyncConnection[Any]":
+        assert self._connection is not None, "use `async with Store(...)`"
+        return self._connection
+
+    def _sql(self, text: str) -> sql.Composed:
+        return sql.SQL(text).format(schema=self._schema)
+
+    @_available
+    async def create(self) -> None:
+        """Create the tables if they are not there."""
+        async with self.connection.transaction():
+            await self.connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+            await self.connection.execute(self._sql(_DDL))
+
+    @_available
+    async def standing(self) -> Standing | None:
+        """Where the newest publication stands; None before the first."""
+        query = self._sql(
+            "select p.number, p.published_at, x.cut, x.log_time, x.identity, x.fold "
+            "from {schema}.position x join {schema}.publication p on p.number = x.publication"
+        )
+        try:
+            row = await (await self.connection.execute(query)).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return None
+        return None if row is None else Standing(*row)
+
+    @_available
+    async def publication_at(self, as_of: int | datetime | None) -> tuple[int, datetime, Cut] | None:
+        """(number, time, cut) of the publication that was the newest at a number or instant (None: now)."""
+        where: str = "true"
+        arguments: list[Any] = []
+        if isinstance(as_of, datetime):
+            where, arguments = "published_at <= %s", [as_of]
+        elif as_of is not None:
+            where, arguments = "number <= %s", [as_of]
+        query = self._sql(
+            "select number, published_at, cut from {schema}.publication where " + where + " order by number desc limit 1"
+        )
+        try:
+            row = await (await self.connection.execute(query, arguments)).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return None
+        return None if row is None else (row[0], row[1].astimezone(UTC), row[2])
+
+    @_available
+    async def snapshot(self, as_of: int | datetime | None = None) -> Snapshot | None:
+        """All that was published at a publication number or instant (default: now); None if nothing was yet."""
+        async with self.connection.transaction():
+            await self.connection.execute("set transaction isolation level repeatable read, read only")
+            found = await self.publication_at(as_of)
+            if found is None:
+                return None
+            number, published_at, cut = found
+            if as_of is None:
+                standing = await self.standing()
+                cut = standing.cut if standing is not None else cut
+            rows = await self.connection.execute(
+                self._sql(
+                    "select o.series, o.period, o.value, o.lower, o.upper, o.unit, o.decimals, o.status, o.confidentiality, "
+                    "o.since, p.published_at from {schema}.observation o join {schema}.publication p on p.number = o.since "
+                    "where o.since <= %(n)s and (o.until is null or o.until > %(n)s)"
+                ),
+                {"n": number},
+            )
+            observations = {(row[0], row[1]): _published(row) async for row in rows}
+            annex = await self._annex(number)
+        references = [body for (kind, _), body in sorted(annex.items()) if kind == "reference"]
+        estimates = {key: body for (kind, key), body in annex.items() if kind == "estimate"}
+        return Snapshot(number, published_at, cut, observations, references, estimates)
+
+    async def _annex(self, number: int) -> Annex:
+        rows = await self.connection.execute(
+            self._sql(
+                "select kind, key, body from {schema}.annex where since <= %(n)s and (until is null or until > %(n)s) order by 1, 2"
+            ),
+            {"n": number},
+        )
+        return {(row[0], row[1]): row[2] async for row in rows}
+
+    @_available
+    async def publish(self, new: Publication, known: Snapshot | None, now: datetime) -> Standing:
+        """Publish one cut in one transaction: number it if any figure changed, close old rows, add new ones, move the position.
+
+        `known` is the newest publication as the caller knows it. Raises Failure if somebody else published in the meantime, or if
+        the cut is behind what is published.
+        """
+        async with self.connection.transaction():
+            await self.connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+            before = await self.standing()
+            if (before.publication if before else 0) != (known.publication if known else 0):
+                raise Failure("another publisher was here: read its figures first")
+            if before is not None and is_behind(new.standing.cut, before.cut):
+                raise Failure("a cut behind the published one cannot be published")
+            gone, fresh = _difference({k: _bare(o) for k, o in known.observations.items()} if known else {}, new.observations)
+            old_annex = _annex_of(known) if known else {}
+            gone_annex, fresh_annex = _difference(old_annex, new.annex)
+            standing = new.standing._replace(
+                publication=before.publication if before else 0, published_at=before.published_at if before else now
+            )
+            if before is None or gone or fresh or gone_annex or fresh_annex:
+                standing = standing._replace(publication=standing.publication + 1, published_at=now)
+                changes = len(set(gone) | set(fresh))
+                await self._number(standing, changes)
+                await self._replace("observation", "series, period", gone, [_row(o) for o in fresh.values()], standing.publication)
+                rows = [(kind, key, orjson.dumps(body).decode()) for (kind, key), body in fresh_annex.items()]
+                await self._replace("annex", "kind, key", gone_annex, rows, standing.publication)
+            await self._move(standing)
+            return standing
+
+    async def _number(self, standing: Standing, changes: int) -> None:
+        await self.connection.execute(
+            self._sql("insert into {schema}.publication values (%s, %s, %s, %s, %s)"),
+            [standing.publication, standing.published_at, changes, orjson.dumps(standing.cut).decode(), standing.log_time],
+        )
+
+    async def _move(self, standing: Standing) -> None:
+        await self.connection.execute(
+            self._sql(
+                "insert into {schema}.position (publication, cut, log_time, identity, fold) values (%s, %s, %s, %s, %s) "
+                "on conflict (only_one) do update set (publication, cut, log_time, identity, fold) = "
+                "(excluded.publication, excluded.cut, excluded.log_time, excluded.identity, excluded.fold)"
+            ),
+            [
+                standing.publication,
+                orjson.dumps(standing.cut).decode(),
+                standing.log_time,
+                orjson.dumps(standing.identity).decode(),
+                standing.fold,
+            ],
+        )
+
+    async def _replace(self, table: str, key: str, gone: list[Key], rows: list[tuple[Any, ...]], number: int) -> None:
+        if gone:
+            await self.connection.execute(
+                self._sql(
+                    "update {schema}." + table + " set until = %s from unnest(%s::text[], %s::text[]) as gone(a, b) "
+                    "where (" + key + ") = (gone.a, gone.b) and until is null"
+                ),
+                [number, [a for a, _ in gone], [b for _, b in gone]],
+            )
+        if rows:
+            columns = "series, period, value, lower, upper, unit, decimals, status, confidentiality"
+            names = columns if table == "observation" else "kind, key, body"
+            async with (
+                self.connection.cursor() as cursor,
+                cursor.copy(self._sql("copy {schema}." + table + " (" + names + ", since) from stdin")) as copy,
+            ):
+                for row in rows:
+                    await copy.write_row((*row, number))
+
+
+def _published(row: tuple[Any, ...]) -> Published:
+    value, decimals = row[2], row[6]
+    if value is not None and decimals == 0 and float(value).is_integer():
+        value = int(value)
+    series, period, _, lower, upper, unit, _, status, confidentiality, since, at = row
+    return Published(series, period, value, lower, upper, unit, decimals, status, confidentiality, since, at.astimezone(UTC))
+
+
+def _bare(published: Published) -> Observation:
+    return Observation(*published[:9])
+
+
+def _row(observation: Observation) -> tuple[Any, ...]:
+    return tuple(observation)
+
+
+def _annex_of(snapshot: Snapshot) -> Annex:
+    annex: Annex = {("estimate", key): body for key, body in snapshot.estimates.items()}
+    return annex | {("reference", reference["key"]): reference for reference in snapshot.references}
+
+
+def _difference(old: dict[Key, V], new: dict[Key, V]) -> tuple[list[Key], dict[Key, V]]:
+    """(keys whose old row ends, rows that begin)."""
+    gone = [key for key, value in old.items() if new.get(key) != value]
+    fresh = {key: value for key, value in new.items() if old.get(key) != value}
+    return gone, fresh
