@@ -4,15 +4,17 @@ The key is the place (`<topic>/<partition>/<offset>`): setting the same record a
 """
 
 import asyncio
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
 from services.shared.runtime import metrics
-from services.shared.runtime.kafka import producer, start_patiently
+from services.shared.runtime.kafka import producer, read_to_end, start_patiently
 from services.shared.runtime.settings import Settings
-from services.shared.statistics.records import Records
+from services.shared.statistics.records import Headers, Records
 
 TOPIC = "dead-letters.v1"
+REDRIVEN = b"redriven"  # the reason of a record that closes the letter with the same key
 
 
 class DeadLetters:
@@ -53,3 +55,54 @@ class DeadLetters:
         """Wait until the broker has all that was sent."""
         acks, self._acks = self._acks, []
         await asyncio.gather(*acks)
+
+
+class Letter(NamedTuple):
+    """A record that was set aside and not redriven since."""
+
+    origin_topic: str
+    origin_partition: int
+    origin_offset: int
+    reason: str
+    set_aside_ms: int
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+async def open_letters(settings: Settings) -> list[Letter]:
+    """All dead letters that nobody has redriven, oldest first; one per place, however often it was set aside."""
+    letters: dict[bytes, Letter] = {}
+    for record in await read_to_end(settings, TOPIC):
+        headers = dict(record.headers)
+        if headers["reason"] == REDRIVEN:
+            letters.pop(record.key, None)
+            continue
+        prefix = "origin-header-"
+        letters[record.key] = Letter(
+            headers["origin-topic"].decode(),
+            int(headers["origin-partition"]),
+            int(headers["origin-offset"]),
+            headers["reason"].decode(),
+            record.timestamp,
+            headers["origin-key"],
+            record.value,
+            tuple((name.removeprefix(prefix), value) for name, value in record.headers if name.startswith(prefix)),
+        )
+    return list(letters.values())
+
+
+async def redrive(settings: Settings, letters: list[Letter]) -> None:
+    """Append the records to the logs they came from, then close the letters. What is still bad comes back as a new letter."""
+    client = producer(settings, "tolqyn-redrive")
+    await client.start()
+    try:
+        for letter in letters:
+            await client.send_and_wait(
+                letter.origin_topic, letter.value or None, letter.key or None, letter.origin_partition, headers=list(letter.headers)
+            )
+            place = f"{letter.origin_topic}/{letter.origin_partition}/{letter.origin_offset}".encode()
+            headers = [("schema", b"dead-letters/1"), ("reason", REDRIVEN)]
+            await client.send_and_wait(settings.topic(TOPIC), b"", place, 0, headers=headers)
+    finally:
+        await client.stop()
