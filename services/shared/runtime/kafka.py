@@ -83,8 +83,9 @@ async def partitions_of(client: AIOKafkaConsumer, name: str) -> set[int]:
     """Partition numbers of a topic; ConfigurationError if the topic does not exist."""
     found: set[int] | None = client.partitions_for_topic(name)
     if found is None:
-        await client.topics()  # asks the cluster anew
-        found = client.partitions_for_topic(name)
+        # The client knows topics that it was asked for only; `topics()` would ask, and keep nothing of the answer.
+        cluster = await client._client.fetch_all_metadata()
+        found = cluster.partitions_for_topic(name)
     if not found:
         raise ConfigurationError(f"topic {name} does not exist: run the stack's set-up first")
     return found
