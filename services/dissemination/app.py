@@ -9,6 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import orjson
@@ -37,7 +38,14 @@ RETRY_AFTER_SECONDS = 5  # a database restarts within seconds
 SNAPSHOT_SECONDS = 1.0  # a burst of requests shares one look at the database
 PAGES_CACHED_MAX = 64  # three languages of some twenty quarters, each about 60 kB
 
-Reader = Callable[[], Awaitable["Snapshot"]]
+Reader = Callable[[], Awaitable["Snapshot | None"]]
+
+
+def tag(snapshot: Snapshot, *parts: str) -> str:
+    """Names all that a page of this snapshot depends on. The time keeps apart two databases that count alike; the cut may move on
+    without changing a figure."""
+    said = repr((snapshot.publication, snapshot.published_at, snapshot.cut)).encode()
+    return "-".join((str(snapshot.publication), blake2b(said, digest_size=6).hexdigest(), *parts, page.edition()))
 
 
 class Pages:
@@ -52,25 +60,28 @@ class Pages:
         self._on_state = on_state
         self._lock = asyncio.Lock()
         self._snapshot: Snapshot | None = None
-        self._read_at = float("-inf")
+        self._failure: Unavailable | None = None
+        self._looked_at = float("-inf")
         self._rendered: dict[tuple[str, str, str], bytes] = {}
 
-    async def snapshot(self) -> Snapshot:
-        """The newest snapshot, at most SNAPSHOT_SECONDS old. Raises Unavailable."""
+    async def snapshot(self) -> Snapshot | None:
+        """The newest snapshot, at most SNAPSHOT_SECONDS old; None before the first publication. Raises Unavailable."""
         async with self._lock:
-            if self._snapshot is not None and time.monotonic() - self._read_at < SNAPSHOT_SECONDS:
-                return self._snapshot
-            try:
-                found = await self._read()
-            except Unavailable:
-                self._snapshot = None
-                self._on_state("the database does not answer")
-                raise
-            if self._snapshot is None or found.published_at != self._snapshot.published_at:
-                self._rendered.clear()
-            self._snapshot, self._read_at = found, time.monotonic()
-            self._on_state("")
-            return found
+            if time.monotonic() - self._looked_at >= SNAPSHOT_SECONDS:
+                await self._look()
+            if self._failure is not None:
+                raise self._failure
+            return self._snapshot
+
+    async def _look(self) -> None:
+        try:
+            found, self._failure = await self._read(), None
+        except Unavailable as error:
+            found, self._failure = None, error
+        if found is None or self._snapshot is None or tag(found) != tag(self._snapshot):
+            self._rendered.clear()
+        self._snapshot, self._looked_at = found, time.monotonic()
+        self._on_state("" if self._failure is None else "the database does not answer")
 
     async def bulletin(self, snapshot: Snapshot, period: str, language: str, path: str) -> bytes:
         """The page of a quarter that has data."""
@@ -104,16 +115,10 @@ def _language(request: web.Request) -> str:
     return language if language in LANGUAGES else LANGUAGE_DEFAULT
 
 
-def _tag(snapshot: Snapshot, *parts: str) -> str:
-    # The time keeps apart two databases whose publications have the same numbers.
-    moment = f"{int(snapshot.published_at.timestamp() * 1000):x}"
-    return "-".join((str(snapshot.publication), moment, *parts, page.edition()))
-
-
 async def _newest(request: web.Request) -> web.Response:
     snapshot = await request.app[PAGES].snapshot()
-    periods = bulletin.periods(snapshot)
-    if not periods:
+    periods = bulletin.periods(snapshot) if snapshot is not None else ()
+    if snapshot is None or not periods:
         body = page.render_message(_language(request), request.path, "empty")
         return web.Response(text=body, content_type="text/html", headers={"Cache-Control": "no-store"})
     return await _page(request, snapshot, periods[0])
@@ -126,8 +131,9 @@ async def _period(request: web.Request) -> web.Response:
     except ValueError:
         raise web.HTTPNotFound from None
     snapshot = await request.app[PAGES].snapshot()
-    if not bulletin.has_data(snapshot, period):
-        return _message(request, 404, "period", periods=bulletin.periods(snapshot), period=period)
+    if snapshot is None or not bulletin.has_data(snapshot, period):
+        others = bulletin.periods(snapshot) if snapshot is not None else ()
+        return _message(request, 404, "period", periods=others, period=period)
     return await _page(request, snapshot, period)
 
 
@@ -135,9 +141,9 @@ async def _page(request: web.Request, snapshot: Snapshot, period: str) -> web.Re
     if request.query.get("lang", LANGUAGE_DEFAULT) not in LANGUAGES:
         return _message(request, 400, "language")
     language = _language(request)
-    tag = _tag(snapshot, period, language)
-    headers = {"Cache-Control": PAGE_CACHE, "ETag": f'"{tag}"', "Content-Language": language}
-    if any(known.value in (tag, "*") for known in request.if_none_match or ()):
+    name = tag(snapshot, period, language)
+    headers = {"Cache-Control": PAGE_CACHE, "ETag": f'"{name}"', "Content-Language": language}
+    if any(known.value in (name, "*") for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     body = await request.app[PAGES].bulletin(snapshot, period, language, request.path)
     return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)

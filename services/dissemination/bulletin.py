@@ -100,6 +100,7 @@ class Bulletin:
     title: str
     publication: int
     published_at: str
+    cut: str
     banner: str
     headlines: tuple[Headline, ...]
     sections: tuple[Section, ...]
@@ -134,6 +135,7 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
         title=words("title", period=_within_sentence(words, period)),
         publication=snapshot.publication,
         published_at=words.time(snapshot.published_at),
+        cut=_cut(figures),
         banner=_banner(figures),
         headlines=_headlines(figures),
         sections=sections,
@@ -151,6 +153,17 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
 def _within_sentence(words: Wording, period: str) -> str:
     name = words.period(period)
     return name[0].lower() + name[1:] if words.language == "en" else name
+
+
+def _cut(figures: Figures) -> str:
+    """How many records of each feed's log are in the publication. A component of the cut is the offset of one partition."""
+    words = figures.words
+    records: dict[str, int] = {}
+    for component, offset in figures.snapshot.cut.items():
+        feed = component.rpartition("/")[0]
+        records[feed] = records.get(feed, 0) + offset
+    named = ", ".join(f"{words(f'feed_names.{feed}')} – {words.number(count, 0)}" for feed, count in sorted(records.items()))
+    return words("publication.cut_records", values=named) if named else ""
 
 
 def _banner(figures: Figures) -> str:
