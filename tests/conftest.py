@@ -142,7 +142,7 @@ def database_server() -> Iterator[str]:
     server.prepare()
     process = _running(server, folder / "postgres.log")
     try:
-        _wait(postgres.answers, server.url.rpartition("/")[0] + "/postgres", process, folder / "postgres.log")
+        _wait(postgres.answers, server.maintenance_url, process, folder / "postgres.log")
         server.create_database()
         yield server.url
     finally:

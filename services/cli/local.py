@@ -3,8 +3,10 @@
 The supervisor writes `TOLQYN_HOME/run/status.json`; everyone else reads it. It holds the database's password: mode 0600.
 """
 
+import contextlib
 import json
 import os
+import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from services.shared.runtime.errors import Unavailable
 from services.shared.runtime.settings import Settings
 
 STARTING, READY, STOPPING, FAILED = "starting", "ready", "stopping", "failed"
+STOP_SECONDS_MAX = 12.0  # as the supervisor gives each process
+POLL_SECONDS = 0.05
 CREATED_SECONDS_MAX = 0.5  # a process whose start differs by less from what was noted is the one that was noted
 
 
@@ -127,3 +131,36 @@ def api_key(feed: str) -> str:
     except (FileNotFoundError, KeyError):
         raise Unavailable(f"no key for {feed} in {path}: `tolqyn up` first") from None
     return key
+
+
+def make_folders(settings: Settings) -> None:
+    """Make the home: others may pass through (as root, PostgreSQL may run as another user) but not look around."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o711)
+    for name in ("run", "logs", "secrets", "state", "kafka"):
+        (settings.home / name).mkdir(exist_ok=True, mode=0o700)
+
+
+def stop_leftovers(settings: Settings) -> None:
+    """Stop what a killed supervisor may have left: processes of the status file that are still the same. Servers last."""
+    status = read_status(settings)
+    if status is None:
+        return
+    # Kafka and PostgreSQL come first in the file: services still write while they end.
+    for entry in reversed(status.services):
+        found = process(entry.pid, entry.created)
+        if found is None:
+            continue
+        stop(found, entry.stop_signal, STOP_SECONDS_MAX)
+
+
+def stop(found: psutil.Process, number: int, seconds_max: float) -> None:
+    """Send a signal and wait until the process is gone (a zombie is); SIGKILL if that takes too long."""
+    pid, created, limit = found.pid, found.create_time(), time.monotonic() + seconds_max
+    with contextlib.suppress(psutil.NoSuchProcess):
+        found.send_signal(number)
+    while process(pid, created) is not None:
+        if time.monotonic() > limit:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.kill()
+            limit = float("inf")
+        time.sleep(POLL_SECONDS)

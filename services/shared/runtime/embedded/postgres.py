@@ -46,6 +46,11 @@ class EmbeddedPostgres:
         password = self.password_file.read_text("ascii").strip()
         return f"postgresql://{USER}:{password}@{LOOPBACK}:{self.port}/{DATABASE}"
 
+    @property
+    def maintenance_url(self) -> str:
+        """As `url`, but of the database that every server has."""
+        return self.url.rpartition("/")[0] + "/postgres"
+
     @cached_property
     def run_as(self) -> int | None:
         """The user id to start `command` with; None: our own. Raises ConfigurationError if as root there is no way."""
@@ -102,7 +107,7 @@ class EmbeddedPostgres:
 
     def create_database(self) -> None:
         """Make our database in a running server, if it is not there."""
-        with psycopg.connect(self.url.rpartition("/")[0] + "/postgres", autocommit=True) as connection:
+        with psycopg.connect(self.maintenance_url, autocommit=True) as connection:
             if connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone() is None:
                 connection.execute(f"create database {DATABASE}")
 
