@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from schemas.feeds import FEEDS
+from services.cli import local
 from services.cli.chunks import Chunk, chunks, kind_of
 from services.cli.delivery import Delivery
 from services.shared.ingest.edge import number_fields
@@ -29,7 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="submit files of records to this local stack",
         description="Submits .ndjson, .csv and .json files (also .gz, .zst) over HTTP, a file's records in its order; waits and "
         "resends while a service is away. The last line on standard output is the summed receipt, one line of JSON.",
-        epilog="Exit code: 0 if no record was rejected, 1 if some were (the others are stored) or if sending was given up, 2 for usage.",
+        epilog="Exit code: 0 if no record was rejected, 1 if some were (the rest is stored) or if sending was given up.",
     )
     parser.add_argument("--feed", required=True, choices=list(FEEDS))
     parser.add_argument("--agency", default=OWN_AGENCY, help="whose records these are (default: %(default)s)")
@@ -81,18 +82,15 @@ def _wait(progress: Progress, task: TaskID, reason: str) -> None:
 
 def _service(settings: Settings, feed: str, agency: str) -> tuple[str, str]:
     """The URL of the feed's service in this local stack, and a key for it."""
-    from services.cli.local import read_status
-
-    status = read_status(settings)
+    status = local.running(settings)
     if status is None:
-        raise Unavailable("no local stack was started here: run `tolqyn up` first")
+        raise Unavailable(f"no local stack is running in {settings.home}: `tolqyn up` first")
     url = next((service.url for service in status.services if service.name == feed), None)
     if url is None:
         raise Failure(f"this stack runs no service {feed}")
     if agency != OWN_AGENCY:
         return url, _agency_key(settings, agency, feed)
-    own: dict[str, str] = orjson.loads(Path(status.keys).read_bytes())
-    return url, own[feed]
+    return url, local.api_key(feed)
 
 
 def _agency_key(settings: Settings, agency: str, feed: str) -> str:

@@ -1,0 +1,267 @@
+"""The ingest service against a real broker: what it calls accepted is in the log, and nothing else is."""
+
+import asyncio
+import gzip
+import json
+import secrets
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import zstandard
+
+from schemas.feeds import FEEDS
+from services.shared.ingest.service import serve_feed
+from services.shared.runtime import kafka, stack_identity
+from services.shared.runtime.api_keys import ApiKeys
+from services.shared.runtime.embedded.ports import free_port
+from services.shared.runtime.errors import ConfigurationError
+from services.shared.runtime.producer import EventProducer
+from services.shared.runtime.service import ServiceContext
+from services.shared.runtime.settings import Settings
+from services.shared.runtime.topics import ensure_topics
+
+FEED = FEEDS["border-crossings"]
+PERSON = "N-04417703-SECRET"
+READY_SECONDS_MAX = 30
+
+
+def record(number: int, **fields: Any) -> dict[str, Any]:
+    """A good crossing."""
+    return {
+        "record_id": f"c-{number}",
+        "version": 1,
+        "occurred_at": "2025-06-30T23:59:59.999+05:00",
+        "direction": "arrival",
+        "citizenship": "UZ",
+        "counterpart": "UZ",
+        "mode": "road",
+        "checkpoint": "KZ-001",
+        "person": PERSON,
+    } | fields
+
+
+def ndjson(*records: dict[str, Any]) -> bytes:
+    return b"\n".join(json.dumps(r).encode() for r in records)
+
+
+class Service:
+    """A running ingest service, and a key for it."""
+
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
+        self.settings, self.session = settings, session
+        self.url = f"http://127.0.0.1:{settings.listen_port}"
+        self.key = ApiKeys(settings.api_keys_file).add("knb", FEED.name)[1]
+
+    async def post(self, body: bytes, media_type: str = "application/x-ndjson", **headers: str) -> tuple[int, Any]:
+        sent = {"Authorization": f"Bearer {self.key}", "Content-Type": media_type} | headers
+        async with self.session.post(self.url + "/v1/records", data=body, headers=sent) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def log(self, topic: str = FEED.topic, partitions: int = 12) -> list[tuple[int, Any]]:
+        """(partition, record) of a whole topic, partition by partition."""
+        [ends] = (await kafka.end_offsets(self.settings, [topic])).values()
+        found: list[Any] = []
+        async with kafka.reading(self.settings, topic) as consumer:
+            while len(found) < sum(ends):
+                for records in (await consumer.getmany(timeout_ms=1000)).values():
+                    found += records
+        assert len(ends) == partitions
+        return sorted(((r.partition, r) for r in found), key=lambda pair: (pair[0], pair[1].offset))
+
+
+@pytest.fixture
+async def stack_settings(broker: str, topic_prefix: str, home: Path) -> Settings:
+    port = free_port()
+    settings = Settings.from_env(
+        {
+            "TOLQYN_HOME": str(home),
+            "TOLQYN_LISTEN_PORT": str(port),
+            "TOLQYN_PREFIX": topic_prefix,
+            "KAFKA_BOOTSTRAP_SERVERS": broker,
+        }
+    )
+    await ensure_topics(settings)
+    await stack_identity.claim(settings)
+    return settings
+
+
+@pytest.fixture
+async def service(stack_settings: Settings) -> AsyncIterator[Service]:
+    context = ServiceContext(FEED.name, stack_settings)
+    running = asyncio.ensure_future(serve_feed(context, FEED))
+    async with aiohttp.ClientSession() as session, asyncio.timeout(READY_SECONDS_MAX):
+        while not context.ready:
+            assert not running.done(), running.exception()
+            await asyncio.sleep(0.02)
+        yield Service(stack_settings, session)
+    context.stopping.set()
+    await running
+    await context.close()
+
+
+async def test_what_is_accepted_is_in_the_log_and_what_is_rejected_is_not(service: Service) -> None:
+    good = [record(i, citizenship=c) for i, c in enumerate(["UZ", "KZ", "RU"])]
+    status, receipt = await service.post(ndjson(good[0], record(9, citizenship="ZZ"), good[1], good[2]))
+
+    assert status == 207
+    assert {name: receipt[name] for name in ("received", "accepted", "rejected", "retry")} == {
+        "received": 4,
+        "accepted": 3,
+        "rejected": 1,
+        "retry": 0,
+    }
+    assert [(i["index"], i["status"], i["code"], i["pointer"]) for i in receipt["items"]] == [
+        (1, "rejected", "invalid_value", "/citizenship")
+    ]
+    log = await service.log()
+    assert sorted(r.key for _, r in log) == [b"knb/c-0", b"knb/c-1", b"knb/c-2"]
+    for partition, event in log:
+        assert partition == zlib.crc32(event.key) % 12
+        assert event.headers == (("schema", b"border-crossings/1"),)
+        value = json.loads(event.value)
+        assert list(value)[:5] == ["record_id", "version", "action", "occurred_at", "direction"]
+        assert list(value)[-2:] == ["person", "pseudonym_key"]
+        assert value["occurred_at"] == "2025-06-30T18:59:59.999Z"
+        assert value["purpose"] == "unspecified"
+        assert len(value["person"]) == 32
+
+
+async def test_a_person_is_nowhere_but_in_the_request(service: Service, capfd: pytest.CaptureFixture[str]) -> None:
+    bad = [record(1, checkpoint=PERSON.lower()), record(2, **{PERSON: 1}), record(3, person=PERSON * 9), record(4, version=PERSON)]
+    _, receipt = await service.post(ndjson(record(0), *bad) + b'\n{"person": "' + PERSON.encode() + b'"')
+    assert (receipt["accepted"], receipt["rejected"]) == (1, 5)
+    async with service.session.get(service.url + "/metrics") as response:
+        metrics = await response.text()
+    written = [r.key + r.value for _, r in await service.log()] + [r.value for _, r in await service.log("rejections.v1", 1)]
+    captured = capfd.readouterr()
+    for text in (json.dumps(receipt), metrics, captured.out, captured.err, *(w.decode() for w in written)):
+        assert PERSON.lower() not in text.lower()
+
+
+async def test_refusals_are_summed_without_values_in_the_rejections_topic(service: Service) -> None:
+    await service.post(ndjson(record(1, citizenship="ZZ"), record(2, mode="boat"), record(3, version=0), record(4)))
+    [(_, note)] = await service.log("rejections.v1", 1)
+    value = json.loads(note.value)
+    assert note.key == b"knb/border-crossings"
+    assert (value["agency"], value["received"], value["rejected"]) == ("knb", 4, 3)
+    assert value["codes"] == {"invalid_value": 2, "out_of_range": 1}
+
+
+async def test_every_format_and_packing_of_the_same_records_gives_the_same_log(service: Service) -> None:
+    records = [record(i) for i in range(20)]
+    columns = list(records[0])
+    table = "\r\n".join([",".join(columns), *(",".join(str(r[c]) for c in columns) for r in records)]).encode()
+    lines = ndjson(*records)
+    bodies: list[tuple[bytes, str, dict[str, str]]] = [
+        (lines, "application/x-ndjson", {}),
+        (json.dumps(records).encode(), "application/json; charset=utf-8", {}),
+        (table, "text/csv", {}),
+        (gzip.compress(lines), "application/x-ndjson", {"Content-Encoding": "gzip"}),
+        (zstandard.compress(table), "text/csv", {"Content-Encoding": "zstd"}),
+    ]
+    for body, media_type, headers in bodies:
+        status, receipt = await service.post(body, media_type, **headers)
+        assert (status, receipt["accepted"], receipt["items"]) == (207, 20, [])
+    seen = [(p, r.key, r.value) for p, r in await service.log()]
+    assert len(seen) == 100
+    assert len(set(seen)) == 20
+
+
+async def test_records_without_a_version_get_rising_ones_in_the_order_of_receipt(service: Service) -> None:
+    unversioned = record(1)
+    del unversioned["version"]
+    for _ in range(3):
+        await service.post(ndjson(unversioned, unversioned))
+    versions = [json.loads(r.value)["version"] for _, r in await service.log()]
+    assert len(versions) == 6
+    assert versions == sorted(set(versions))
+
+
+async def test_a_withdrawal_needs_nothing_but_its_id_and_leaves_nothing_else_in_the_log(service: Service) -> None:
+    body = ndjson({"record_id": "c-1", "version": 7, "action": "withdraw", "citizenship": "nonsense", "person": PERSON, "x": []})
+    _, receipt = await service.post(body)
+    assert receipt["accepted"] == 1
+    [(_, event)] = await service.log()
+    assert json.loads(event.value) == {"record_id": "c-1", "version": 7, "action": "withdraw"}
+
+
+async def test_a_large_submission_is_stored_whole_and_in_order_per_partition(service: Service) -> None:
+    body = ndjson(*(record(i % 100, version=i + 1, checkpoint=secrets.token_hex(8).upper()) for i in range(20_000)))
+    _, receipt = await service.post(body)
+    assert (receipt["accepted"], receipt["items"]) == (20_000, [])
+    by_key: dict[bytes, list[int]] = {}
+    for _, event in await service.log():
+        by_key.setdefault(event.key, []).append(json.loads(event.value)["version"])
+    assert sum(map(len, by_key.values())) == 20_000
+    assert all(versions == sorted(versions) for versions in by_key.values())
+
+
+async def test_a_body_that_is_too_large_is_answered_readably(service: Service) -> None:
+    status, problem = await service.post(b"x" * (20 << 20))
+    assert (status, problem["status"]) == (413, 413)
+    status, problem = await service.post(gzip.compress(b"\0" * (200 << 20), 1), **{"Content-Encoding": "gzip"})
+    assert (status, problem["status"]) == (413, 413)
+    assert await service.log() == []
+
+
+async def test_a_revoked_key_stops_working_at_once(service: Service) -> None:
+    keys = ApiKeys(service.settings.api_keys_file)
+    assert (await service.post(ndjson(record(1))))[0] == 207
+    keys.revoke(keys.all()[0].id)
+    assert (await service.post(ndjson(record(1))))[0] == 401
+
+
+async def test_another_pseudonym_key_stops_ingest(stack_settings: Settings) -> None:
+    stack_settings.pseudonym_key_file.write_bytes(secrets.token_bytes(32))
+    context = ServiceContext(FEED.name, stack_settings)
+    with pytest.raises(ConfigurationError, match="not the pseudonym key"):
+        await serve_feed(context, FEED)
+    await context.close()
+
+
+async def test_a_lost_pseudonym_key_stops_ingest_and_no_new_one_is_made(stack_settings: Settings) -> None:
+    stack_settings.pseudonym_key_file.unlink()
+    context = ServiceContext(FEED.name, stack_settings)
+    with pytest.raises(ConfigurationError, match="is missing"):
+        await serve_feed(context, FEED)
+    assert not stack_settings.pseudonym_key_file.exists()
+    await context.close()
+
+
+async def test_another_partition_count_is_refused(stack_settings: Settings) -> None:
+    producer = EventProducer(stack_settings, "test", asyncio.Event())
+    await producer.start()
+    with pytest.raises(ConfigurationError, match="has 12 partitions, the contract says 4"):
+        await producer.check_partitions(FEED.topic, 4)
+    await producer.stop()
+
+
+async def test_a_producer_whose_sequence_is_broken_is_replaced_and_goes_on(stack_settings: Settings) -> None:
+    stopping = asyncio.Event()
+    producer = EventProducer(stack_settings, "test", stopping)
+    await producer.start()
+    away, back = asyncio.Event(), asyncio.Event()
+
+    def tell(answers: bool) -> None:
+        if not answers:
+            away.set()
+        elif away.is_set():
+            back.set()
+
+    watching = asyncio.ensure_future(producer.watch(tell))
+    event = (b"k", b"v")
+    assert await producer.send(FEED.topic, [[event]], b"s") == [1]
+    # The broker has seen sequence 1; the client skips some, as it does after a batch that was refused for good.
+    transactions = producer._client._txn_manager
+    transactions._sequence_numbers[next(iter(transactions._sequence_numbers))] += 5
+    assert await producer.send(FEED.topic, [[event]], b"s") == [0]
+    await back.wait()
+    assert await producer.send(FEED.topic, [[event]], b"s") == [1]
+    assert producer.in_flight_bytes == 0
+    stopping.set()
+    await watching
+    await producer.stop()
