@@ -62,7 +62,11 @@ class StageHost:
         self._context, self._name, self._stage = context, name, stage
         self._owner = LedgerOwner(settings, output, output_fold)
         self._owned = False
+        datadir = settings.state_dir / "faust" / name
+        datadir.mkdir(parents=True, exist_ok=True)  # Faust makes only the last of these
         # A bounded channel: while the agent is busy, the follower waits, and later cuts become one.
+        datadir = settings.state_dir / "faust" / name
+        datadir.mkdir(parents=True, exist_ok=True)  # Faust wants it, though there is nothing to put in it
         self._app = faust.App(
             settings.prefix + name,
             broker=[f"kafka://{server}" for server in settings.broker().split(",")],
@@ -71,7 +75,7 @@ class StageHost:
             origin=None,
             autodiscover=False,
             topic_replication_factor=1,
-            datadir=settings.state_dir / "faust" / name,
+            datadir=datadir,
         )
         self._cuts = self._app.channel(value_type=list, maxsize=1)
         self._follower = LedgerFollower(settings, inputs, input_fold)
