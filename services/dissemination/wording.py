@@ -87,7 +87,9 @@ class Wording:
     def has(self, key: str) -> bool:
         return key in self._texts
 
-    def keys(self) -> set[str]:
+    @property
+    def known(self) -> set[str]:
+        """The dotted paths of all texts."""
         return set(self._texts)
 
     def number(self, value: float, decimals: int, sign: bool = False) -> str:

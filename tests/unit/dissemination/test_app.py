@@ -1,0 +1,184 @@
+"""The web side: what is answered, with which headers, and what happens when there is nothing to show."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from services.dissemination import app as apps
+from services.dissemination.app import Pages, add_routes
+from services.shared.runtime.errors import Unavailable
+from services.shared.runtime.store import Snapshot
+
+Client = TestClient[web.Request, web.Application]
+
+
+class Database:
+    """Stands for the database: has a snapshot, has none yet, or is away."""
+
+    def __init__(self, snapshot: Snapshot | None) -> None:
+        self.snapshot = snapshot
+        self.away = False
+        self.reads = 0
+        self.states: list[str] = []
+
+    async def read(self) -> Snapshot | None:
+        self.reads += 1
+        if self.away:
+            raise Unavailable("the database does not answer")
+        return self.snapshot
+
+
+@pytest.fixture
+def database(golden: Any) -> Database:  # type: ignore[override]
+    return Database(golden.snapshot())
+
+
+@pytest.fixture
+async def client(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+    monkeypatch.setattr(apps, "SNAPSHOT_SECONDS", 0.0)
+    application = web.Application()
+    add_routes(application, Pages(database.read, database.states.append))
+    async with TestClient(TestServer(application)) as made:
+        yield made
+
+
+async def test_the_first_page_is_the_newest_quarter_that_has_arrivals_in_russian(client: Client) -> None:
+    answer = await client.get("/", headers={"Accept-Language": "en"})
+    text = await answer.text()
+    assert answer.status == 200
+    assert answer.content_type == "text/html"
+    assert '<html lang="ru">' in text
+    assert "II квартал 2025 года" in text
+    assert "43\u00a0700" in text
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("ru", "Пересечения границы"), ("kk", "Шекараны кесіп өту"), ("en", "Border crossings")]
+)
+async def test_the_language_is_chosen_by_address(client: Client, language: str, words: str) -> None:
+    answer = await client.get(f"/bulletin/2025-Q2?lang={language}")
+    text = await answer.text()
+    assert answer.headers["Content-Language"] == language
+    assert f'<html lang="{language}">' in text
+    assert words in text
+    assert 'href="/bulletin/2025-Q2?lang=kk"' in text
+
+
+async def test_head_answers_like_get_without_a_body(client: Client) -> None:
+    answer = await client.head("/bulletin/2025-Q2")
+    assert answer.status == 200
+    assert answer.headers["ETag"] == (await client.get("/bulletin/2025-Q2")).headers["ETag"]
+    assert await answer.read() == b""
+
+
+async def test_an_unchanged_page_is_answered_with_304_and_a_new_publication_with_the_page(
+    client: Client, database: Database, golden: Any
+) -> None:
+    tag = (await client.get("/?lang=en")).headers["ETag"]
+    assert (await client.get("/?lang=en", headers={"If-None-Match": tag})).status == 304
+    assert (await client.get("/?lang=kk", headers={"If-None-Match": tag})).status == 200, "another language, another page"
+    golden.put("ARRIVALS", 51234)
+    database.snapshot = golden.snapshot()._replace(publication=42)
+    answer = await client.get("/?lang=en", headers={"If-None-Match": tag})
+    assert answer.status == 200
+    assert "51,234" in await answer.text()
+
+
+async def test_a_page_forbids_scripts_frames_and_anything_from_elsewhere(client: Client) -> None:
+    answer = await client.get("/")
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert "unsafe-inline" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    text = await answer.text()
+    assert "<script" not in text
+    assert " style=" not in text
+    assert "http://" not in text
+    assert "https://" not in text
+
+
+@pytest.mark.parametrize("path", ["/bulletin/2025-Q7", "/bulletin/latest", "/nothing", "/static/../app.py", "/bulletin/2031-Q1"])
+async def test_what_is_not_there_is_a_page_that_says_so(client: Client, path: str) -> None:
+    answer = await client.get(path)
+    assert answer.status == 404
+    assert "<h1>" in await answer.text()
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Content-Security-Policy" in answer.headers
+
+
+async def test_a_quarter_without_data_names_the_quarters_that_have_some(client: Client) -> None:
+    text = await (await client.get("/bulletin/2031-Q1?lang=en")).text()
+    assert "No data: First quarter of 2031" in text
+    assert 'href="/bulletin/2025-Q2?lang=en"' in text
+
+
+async def test_programs_get_errors_as_problem_json(client: Client) -> None:
+    answer = await client.get("/bulletin/2025-Q7", headers={"Accept": "application/json"})
+    assert answer.content_type == "application/problem+json"
+    assert json.loads(await answer.text())["status"] == 404
+
+
+async def test_another_method_is_refused_and_the_allowed_ones_are_named(client: Client) -> None:
+    answer = await client.post("/bulletin/2025-Q2", data="x")
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+async def test_an_unknown_language_is_refused(client: Client) -> None:
+    assert (await client.get("/bulletin/2025-Q2?lang=xx")).status == 400
+
+
+async def test_before_the_first_publication_the_page_says_how_to_begin(client: Client, database: Database) -> None:
+    database.snapshot = None
+    answer = await client.get("/?lang=en")
+    assert answer.status == 200
+    assert "tolqyn send" in await answer.text()
+    assert (await client.get("/bulletin/2025-Q2")).status == 404
+
+
+async def test_a_database_that_goes_away_is_a_503_and_comes_back_by_itself(client: Client, database: Database) -> None:
+    assert (await client.get("/")).status == 200
+    database.away = True
+    answer = await client.get("/")
+    assert answer.status == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "временно недоступен" in await answer.text()
+    assert database.states[-1] == "the database does not answer"
+    database.away = False
+    assert (await client.get("/")).status == 200
+    assert database.states[-1] == ""
+
+
+async def test_a_burst_of_requests_looks_at_the_database_once(
+    client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apps, "SNAPSHOT_SECONDS", 60.0)
+    await client.get("/")
+    reads = database.reads
+    for _ in range(5):
+        await client.get("/")
+    assert database.reads == reads
+
+
+async def test_the_style_sheet_is_kept_for_ever_under_the_address_of_its_edition(client: Client) -> None:
+    text = await (await client.get("/")).text()
+    address = text.partition('rel="stylesheet" href="')[2].partition('"')[0]
+    answer = await client.get(address)
+    assert answer.content_type == "text/css"
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert "url(" not in await answer.text()
+
+
+async def test_figures_are_escaped_wherever_they_come_from(client: Client, database: Database, golden: Any) -> None:
+    golden.refer("MIGRANT_WORKERS_STOCK", 1, "2024", "persons", "<script>alert(1)</script>", published_on="2025-12-31")
+    golden.estimates["RESIDUAL|2025-Q2|INFORMAL_WORKERS"] = {"absent": True, "reason": "<b>bold</b>"}
+    database.snapshot = golden.snapshot()
+    text = await (await client.get("/bulletin/2025-Q2?lang=en")).text()
+    assert "&lt;script&gt;" in text
+    assert "<script>" not in text
+    assert "<b>bold" not in text
