@@ -67,12 +67,16 @@ def refusal(code: Code, field: str, rules: Mapping[str, str]) -> Refusal:
 
 def from_pydantic(error: ValidationError, record: object, identities: tuple[str, ...], rules: Mapping[str, str]) -> Refusal:
     """The first error of a record that is JSON, as a refusal."""
-    first = error.errors(include_url=False, include_context=False)[0]
+    errors = error.errors(include_url=False, include_context=False)
+    first = errors[0]
     if first["type"] == "json_invalid":
         return MALFORMED
     if not first["loc"]:
         return Refusal(Code.INVALID_TYPE, "", "a record is a JSON object")
-    code, field = _code(first), str(first["loc"][0])
+    field = str(first["loc"][0])
+    # A number may be whole or not: it is of the wrong type only if it is neither.
+    codes = [_code(e) for e in errors if e["loc"][:1] == (field,)]
+    code = next((c for c in codes if c is not Code.INVALID_TYPE), codes[0])
     if code is Code.UNKNOWN_FIELD:
         return Refusal(code, _unknown(field, record, identities), "this feed has no such field")
     return refusal(code, field, rules)
