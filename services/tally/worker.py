@@ -16,7 +16,6 @@ from services.shared.runtime.event_log import EventLog
 from services.shared.runtime.ledger import LedgerOwner, Position
 from services.shared.runtime.run_store import LAYOUT, Manifest, RunStore, StateLost
 from services.shared.runtime.service import ServiceContext
-from services.shared.runtime.topics import load_topics
 from services.shared.statistics.feeds import RULES
 from services.shared.statistics.index import merge_runs, next_merge
 from services.shared.statistics.records import Records
@@ -59,7 +58,7 @@ class TallyWorker:
         await self._dead.start(stopping)
         keeper = asyncio.ensure_future(self._ledger.keep_right(stopping))
         try:
-            await self._log.start(stopping, load_topics()[self._events].partitions)
+            await self._log.start(stopping)
             while not stopping.is_set():
                 await self._step()
                 if keeper.done():

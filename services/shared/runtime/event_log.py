@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-from services.shared.runtime.errors import ConfigurationError
-from services.shared.runtime.kafka import consumer, partitions_of, reading, start_patiently
+from services.shared.runtime.kafka import consumer, reading, start_patiently
 from services.shared.runtime.settings import Settings
+from services.shared.runtime.topics import require
 from services.shared.statistics.records import Records
 
 POLL_MS = 100  # waiting for records; then the worker looks whether a cut is due
@@ -32,6 +32,8 @@ class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
             settings,
             f"tolqyn-{group}",
             group_id=settings.prefix + group,
+            # Only until `seek` says better: the group holds no offsets, and a fetch may start before the partition is paused.
+            auto_offset_reset="earliest",
             # A restarted worker of the same name gets its partitions back at once, without waiting for its old session to end.
             group_instance_id=instance or None,
             session_timeout_ms=SESSION_MS,
@@ -39,12 +41,10 @@ class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
             rebalance_timeout_ms=REBALANCE_MS_MAX,
         )
 
-    async def start(self, stopping: asyncio.Event, partitions: int) -> None:
+    async def start(self, stopping: asyncio.Event) -> None:
         """Join the group. ConfigurationError if the topic has not the partitions that the contract says."""
+        await require(self._settings, [self._topic], stopping)
         await start_patiently(self._consumer, stopping)
-        found = await partitions_of(self._consumer, self._name)
-        if len(found) != partitions:
-            raise ConfigurationError(f"topic {self._name} has {len(found)} partitions, the contract says {partitions}")
         self._consumer.subscribe([self._name], listener=self)
 
     async def stop(self) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from services.shared.runtime.errors import ConfigurationError, Unavailable
+from services.shared.runtime.errors import Unavailable
 from services.shared.runtime.settings import Settings
+from services.shared.runtime.topics import CONNECT_RETRY_SECONDS, load_topics
 
 BATCH_BYTES_MAX = 1 << 20  # one partition's batch: large enough for lz4 to work well, small enough to interleave partitions
 REQUEST_BYTES_MAX = 16 << 20  # as max.message.bytes of the event topics: one day sheet or record can never exceed it
@@ -17,7 +18,6 @@ LINGER_MS = 5  # waiting this long fills batches; nobody notices five millisecon
 REQUEST_MS_MAX = 30_000  # an unanswered request is given up after this and tried again
 FETCH_BYTES_MAX = 50 << 20  # of one fetch over all partitions
 FETCH_PARTITION_BYTES_MAX = 4 << 20  # of one partition: at 12 partitions a worker holds 48 MiB of fetched records
-CONNECT_RETRY_SECONDS = 0.5
 
 
 def producer(settings: Settings, client_id: str) -> AIOKafkaProducer:
@@ -37,17 +37,16 @@ def producer(settings: Settings, client_id: str) -> AIOKafkaProducer:
 
 def consumer(settings: Settings, client_id: str, **options: Any) -> AIOKafkaConsumer:
     """A consumer that never commits by itself and never jumps: an offset out of range is an error. Not started."""
-    return AIOKafkaConsumer(
-        bootstrap_servers=settings.broker(),
-        client_id=client_id,
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        fetch_max_bytes=FETCH_BYTES_MAX,
-        max_partition_fetch_bytes=FETCH_PARTITION_BYTES_MAX,
-        request_timeout_ms=REQUEST_MS_MAX,
-        isolation_level="read_committed",
-        **options,
-    )
+    usual = {
+        "client_id": client_id,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "fetch_max_bytes": FETCH_BYTES_MAX,
+        "max_partition_fetch_bytes": FETCH_PARTITION_BYTES_MAX,
+        "request_timeout_ms": REQUEST_MS_MAX,
+        "isolation_level": "read_committed",
+    }
+    return AIOKafkaConsumer(bootstrap_servers=settings.broker(), **{**usual, **options})
 
 
 async def start_patiently(client: AIOKafkaConsumer | AIOKafkaProducer, stopping: asyncio.Event | None = None) -> None:
@@ -70,25 +69,13 @@ async def reading(settings: Settings, topic: str, partitions: list[int] | None =
     try:
         name = settings.topic(topic)
         if partitions is None:
-            partitions = sorted(await partitions_of(client, name))
+            partitions = list(range(load_topics()[topic].partitions))
         tps = [TopicPartition(name, p) for p in partitions]
         client.assign(tps)
         await client.seek_to_beginning(*tps)
         yield client
     finally:
         await client.stop()
-
-
-async def partitions_of(client: AIOKafkaConsumer, name: str) -> set[int]:
-    """Partition numbers of a topic; ConfigurationError if the topic does not exist."""
-    found: set[int] | None = client.partitions_for_topic(name)
-    if found is None:
-        # The client knows topics that it was asked for only; `topics()` would ask, and keep nothing of the answer.
-        cluster = await client._client.fetch_all_metadata()
-        found = cluster.partitions_for_topic(name)
-    if not found:
-        raise ConfigurationError(f"topic {name} does not exist: run the stack's set-up first")
-    return found
 
 
 async def read_to_end(settings: Settings, topic: str, partition: int = 0) -> list[ConsumerRecord]:
@@ -111,7 +98,7 @@ async def end_offsets(settings: Settings, topics: list[str]) -> dict[str, list[i
         ends: dict[str, list[int]] = {}
         for topic in topics:
             name = settings.topic(topic)
-            tps = [TopicPartition(name, p) for p in sorted(await partitions_of(client, name))]
+            tps = [TopicPartition(name, p) for p in range(load_topics()[topic].partitions)]
             found = await client.end_offsets(tps)
             ends[topic] = [found[tp] for tp in tps]
         return ends

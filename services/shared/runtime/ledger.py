@@ -15,8 +15,9 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from services.shared.runtime import metrics
-from services.shared.runtime.kafka import consumer, partitions_of, producer, read_to_end, start_patiently
+from services.shared.runtime.kafka import consumer, producer, read_to_end, start_patiently
 from services.shared.runtime.settings import Settings
+from services.shared.runtime.topics import require
 from services.shared.statistics.ledger_set import MARK_KEY, MARK_KIND, Changes, Cut, EntrySet, LedgerReader, Mark
 
 POLL_MS = 200  # how long a reader waits for news before it looks whether it shall stop
@@ -200,10 +201,11 @@ class LedgerFollower:
 
     async def start(self, stopping: asyncio.Event) -> None:
         """Connect and go to the beginning of every partition."""
+        counts = await require(self._settings, self._topics, stopping)
         await start_patiently(self._consumer, stopping)
-        for name in self._plain:
-            for partition in sorted(await partitions_of(self._consumer, name)):
-                self._readers[TopicPartition(name, partition)] = LedgerReader(self._fold)
+        for topic, count in counts.items():
+            for partition in range(count):
+                self._readers[TopicPartition(self._settings.topic(topic), partition)] = LedgerReader(self._fold)
         self._consumer.assign(list(self._readers))
         await self._consumer.seek_to_beginning(*self._readers)
 

@@ -16,6 +16,7 @@ from services.shared.runtime.service import set_up_logs
 from services.shared.runtime.settings import Settings
 
 FOLDER = Path(__file__).parents[3] / "schemas" / "topics"
+CONNECT_RETRY_SECONDS = 0.5
 METADATA_SECONDS_MAX = 30.0  # a new topic's leader is known within a second; a slow machine gets thirty
 
 
@@ -81,6 +82,30 @@ async def ensure_topics(settings: Settings) -> None:
         raise Unavailable(f"no broker at {settings.bootstrap_servers}: {error}") from error
     finally:
         await admin.close()
+
+
+async def require(settings: Settings, names: list[str], stopping: asyncio.Event) -> dict[str, int]:
+    """Partition counts of contract topics, waiting while the broker is away.
+
+    Raises ConfigurationError if one does not exist or has another count than the contract says, Unavailable if the service stops.
+    """
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker(), client_id="tolqyn-topics")
+        try:
+            await admin.start()
+            counts = await _partition_counts(admin, [settings.topic(name) for name in names])
+            break
+        except (KafkaConnectionError, OSError) as error:
+            if stopping.is_set():
+                raise Unavailable(f"no broker at {settings.bootstrap_servers}: {error}") from error
+            await asyncio.sleep(CONNECT_RETRY_SECONDS)
+        finally:
+            await admin.close()
+    _refuse_other_counts(settings, counts)
+    for name in names:
+        if settings.topic(name) not in counts:
+            raise ConfigurationError(f"topic {settings.topic(name)} does not exist: run the stack's set-up first")
+    return {name: counts[settings.topic(name)] for name in names}
 
 
 async def _create(admin: AIOKafkaAdminClient, settings: Settings, missing: list[Topic]) -> None:

@@ -1,13 +1,13 @@
 """Quarterly and rolling aggregates: the sum of all day sheets of one cut, kept up to date sheet by sheet.
 
-An aggregate is an absolute number per (measure, period, dimensions). Flows are sums over a quarter's days; stocks are what is open at
-the end of the quarter's last day, or of the newest past day while the quarter is open. "Now" is the local day on which the newest
+An aggregate is an absolute number per (measure, period, dimensions). Flows are sums over a quarter's days; stocks are what is open
+at the end of the quarter's last day, or of the newest past day while the quarter is open. "Now" is the local day on which the newest
 record was appended to the log, so the same cut always gives the same aggregates. What is 0 is not there.
 
 measure                  dimensions                  of
 arrivals, departures     area|purpose                foreigners' crossings; area: citizenship / country they leave for
 citizens_in, _out        area                        crossings of KZ citizens
-arrivals_rolling, departures_rolling  area or group, _T   the 91 days to the period's day
+arrivals_rolling, departures_rolling  area          the 91 days to the period's day; areas are _T and the groups
 employment_balance       citizenship                 employment-purpose arrivals less departures since the series began
 employment_crossings     citizenship                 the same arrivals and departures added up: what the balance is made of
 permits_issued           citizenship|category        permits whose first day lies in the quarter
