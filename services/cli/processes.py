@@ -30,7 +30,11 @@ INGEST = (
 )
 SERVICES = (
     *INGEST,
-    *(Service(f"tally-{feed.name}", "services.tally", env={"TOLQYN_FEED": feed.name}) for feed in INGEST),
+    *(
+        # With a name of its own, a worker that is started again gets its partitions back at once.
+        Service(f"tally-{feed.name}", "services.tally", env={"TOLQYN_FEED": feed.name, "TOLQYN_INSTANCE": f"tally-{feed.name}"})
+        for feed in INGEST
+    ),
     Service("quarterly-aggregates", "services.quarterly_aggregates"),
     Service("informality-estimates", "services.informality_estimates"),
     Service("indicator-publisher", "services.indicator_publisher"),

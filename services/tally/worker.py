@@ -49,8 +49,9 @@ class TallyWorker:
         self._ledger = LedgerOwner(settings, f"tallies.{feed}.v1", FOLD)
         self._dead = DeadLetters(settings, feed)
         self._parts: dict[int, _Partition] = {}
-        # Folding and rebalancing exclude each other: a partition never changes hands in the middle of a batch.
-        self._lock = asyncio.Lock()
+        # What the group last said is noted here, and acted upon between two batches.
+        self._came: set[int] = set()
+        self._gone: set[int] = set()
 
     async def run(self) -> None:
         stopping = self._context.stopping
@@ -63,9 +64,8 @@ class TallyWorker:
                 await self._step()
                 if keeper.done():
                     keeper.result()
-            async with self._lock:
-                for number, part in self._parts.items():
-                    await self._cut(number, part)
+            for number, part in self._parts.items():
+                await self._cut(number, part)
         finally:
             keeper.cancel()
             await self._log.stop()
@@ -76,14 +76,15 @@ class TallyWorker:
 
     async def _step(self) -> None:
         batches = await self._log.poll()
-        async with self._lock:
-            for number, records in batches.items():
-                part = self._parts.get(number)
-                if part is not None:  # else it was taken away while the batch was fetched
-                    await self._fold(number, part, records)
-            for number, part in self._parts.items():
-                if self._cut_due(number, part):
-                    await self._cut(number, part)
+        await self._change_hands()
+        for number, records in batches.items():
+            part = self._parts.get(number)
+            # Else it was taken away, or given anew, while the batch was fetched.
+            if part is not None and records.offsets[0] >= part.fold.offset:
+                await self._fold(number, part, records)
+        for number, part in self._parts.items():
+            if self._cut_due(number, part):
+                await self._cut(number, part)
 
     async def _fold(self, number: int, part: _Partition, records: Records) -> None:
         effect = await asyncio.to_thread(part.fold.fold, records)
@@ -130,24 +131,38 @@ class TallyWorker:
                 await asyncio.sleep(SAVE_RETRY_SECONDS)
         self._context.set_ready()
 
-    async def _assigned(self, partitions: list[int]) -> None:
-        async with self._lock:
-            for number in partitions:
-                part = await self._open(number)
-                sheets = await asyncio.to_thread(part.fold.all_sheets)
-                await self._ledger.own(number, sheets, self._position(number, part.fold))
-                self._parts[number] = part
-                self._log.seek(number, part.fold.offset)
-        self._context.set_ready()
-        log.info("%s: folding partitions %s", self._feed, partitions)
+    def _assigned(self, partitions: list[int]) -> None:
+        self._came |= set(partitions)
 
-    async def _revoked(self, partitions: list[int]) -> None:
+    def _revoked(self, partitions: list[int]) -> None:
         self._ledger.release(partitions)  # at once: from now on another may write
-        async with self._lock:
-            for number in partitions:
-                part = self._parts.pop(number, None)
-                if part is not None:
-                    part.store.close()
+        self._came -= set(partitions)
+        self._gone |= set(partitions)
+
+    async def _change_hands(self) -> None:
+        """Close what was taken away, open what came."""
+        gone, self._gone = self._gone, set()
+        self._ledger.release(list(gone))  # once more: it may have been taken over while the group took it away
+        for number in gone & self._parts.keys():
+            self._parts.pop(number).store.close()
+        came, self._came = sorted(self._came), set()
+        if not came:
+            return
+        parts = await asyncio.gather(*(self._open(number) for number in came))
+        for number, part in zip(came, parts, strict=True):
+            self._parts[number] = part
+        sheets = [await asyncio.to_thread(part.fold.all_sheets) for part in parts]
+        await asyncio.gather(*(self._take_over(number, s) for number, s in zip(came, sheets, strict=True)))
+        self._context.set_ready()
+        log.info("%s: folding partitions %s", self._feed, sorted(self._parts))
+
+    async def _take_over(self, number: int, sheets: dict[str, bytes]) -> None:
+        """Make the partition's ledger ours and read on, unless it was taken away again in the meantime."""
+        part = self._parts[number]
+        if number not in self._gone:
+            await self._ledger.own(number, sheets, self._position(number, part.fold))
+        if number not in self._gone:
+            self._log.seek(number, part.fold.offset)
 
     async def _open(self, number: int) -> _Partition:
         """The partition's saved state if it is of this log, else an empty fold."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import orjson
 
 from services.shared.ingest.problem import Problem
-from services.shared.ingest.refusal import Code, Refusal, number_literal
+from services.shared.ingest.refusal import RECORD_BYTES_MAX, TOO_LARGE, Code, Refusal, number_literal
 
 KEY_COLUMN = "record_id"  # a first row without it is no header of any feed
 BAD_ROW = Refusal(Code.MALFORMED_JSON, "", "not a CSV row of as many cells as the header, in UTF-8")
@@ -63,6 +63,8 @@ def _row(header: Header, text: bytes, numbers: frozenset[str]) -> bytes | Refusa
     text = text.removesuffix(b"\r")
     if not text.strip():
         return None
+    if len(text) > RECORD_BYTES_MAX:
+        return BAD_ROW if b"\n" in text else TOO_LARGE
     cells = _cells(text)
     if cells is None or len(cells) != len(header.columns):
         return BAD_ROW

@@ -9,9 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.feeds import Feed
 from schemas.feeds.fields import Day, Identity, Moment, Withdrawal, annotations
 from services.shared.ingest.calendar_rules import DAY_FIRST, DAY_LAST, MOMENT_FIRST, Latest, is_day, utc_milliseconds
-from services.shared.ingest.refusal import MALFORMED, Code, Refusal, from_pydantic, parse, refusal
+from services.shared.ingest.refusal import MALFORMED, RECORD_BYTES_MAX, TOO_LARGE, Code, Refusal, from_pydantic, parse, refusal
 
-RECORD_BYTES_MAX = 64 << 10  # a hundred times a usual record; a broker's batch always holds several
 PSEUDONYM_BYTES = 16  # 128 bits: no two of a billion persons meet by chance
 
 Event = dict[str, Any]
@@ -47,7 +46,7 @@ class Edge:
         Its `version` is absent if the agency gave none. `latest` bounds the future.
         """
         if len(raw) > RECORD_BYTES_MAX:
-            return Refusal(Code.TOO_LARGE, "", f"a record has at most {RECORD_BYTES_MAX} bytes")
+            return TOO_LARGE
         try:
             event = self._record(raw)
         except ValidationError as error:

@@ -33,6 +33,8 @@ class Refusal(NamedTuple):
     detail: str
 
 
+RECORD_BYTES_MAX = 64 << 10  # a hundred times a usual record; a broker's batch always holds several
+TOO_LARGE = Refusal(Code.TOO_LARGE, "", f"a record has at most {RECORD_BYTES_MAX} bytes")
 MALFORMED = Refusal(Code.MALFORMED_JSON, "", "not one JSON value in UTF-8")
 
 # pydantic's error types. Every other type that a record can give is a value outside its pattern or list.

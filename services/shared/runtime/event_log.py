@@ -5,7 +5,7 @@ counts, or not at all.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
@@ -17,13 +17,15 @@ from services.shared.statistics.records import Records
 POLL_MS = 100  # waiting for records; then the worker looks whether a cut is due
 POLL_RECORDS_MAX = 100_000  # of one poll: about 30 MB of values, and 0.2 s of folding
 SESSION_MS = 10_000  # a worker that is silent this long loses its partitions
-REBALANCE_MS_MAX = 60_000  # loading 20 million index rows takes a few seconds; a minute is never reached in order
+POLL_GAP_MS_MAX = 60_000  # loading 20 million index rows takes a few seconds; a minute between two polls is never reached in order
 
-Listener = Callable[[list[int]], Awaitable[None]]
+Listener = Callable[[list[int]], None]
 
 
 class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
-    """One feed's events. `assigned` and `revoked` are told of partitions as they come and go; `seek` says where to read on."""
+    """One feed's events. `assigned` and `revoked` are told of partitions as they come and go, in the middle of anything: they only
+    take note. A partition that came is not read before `seek` has said from where.
+    """
 
     def __init__(self, settings: Settings, topic: str, group: str, instance: str, assigned: Listener, revoked: Listener) -> None:
         self._settings, self._topic, self._name = settings, topic, settings.topic(topic)
@@ -37,8 +39,8 @@ class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
             # A restarted worker of the same name gets its partitions back at once, without waiting for its old session to end.
             group_instance_id=instance or None,
             session_timeout_ms=SESSION_MS,
-            max_poll_interval_ms=REBALANCE_MS_MAX,
-            rebalance_timeout_ms=REBALANCE_MS_MAX,
+            max_poll_interval_ms=POLL_GAP_MS_MAX,
+            rebalance_timeout_ms=SESSION_MS,
         )
 
     async def start(self, stopping: asyncio.Event) -> None:
@@ -53,11 +55,11 @@ class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         tps = list(assigned)
         for tp in tps:
-            self._consumer.pause(tp)  # until `assigned` has said where to start
-        await self._assigned(sorted(tp.partition for tp in tps))
+            self._consumer.pause(tp)
+        self._assigned(sorted(tp.partition for tp in tps))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        await self._revoked(sorted(tp.partition for tp in revoked))
+        self._revoked(sorted(tp.partition for tp in revoked))
 
     def seek(self, partition: int, offset: int) -> None:
         """Read this partition from `offset` on."""
