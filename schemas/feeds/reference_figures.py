@@ -5,14 +5,14 @@ from typing import Annotated, NotRequired
 from pydantic import Field, StringConstraints, with_config
 
 from schemas.feeds.feed import Feed
-from schemas.feeds.fields import NUMBER_MAX, RECORD_CONFIG, TEXT, VERSION_MAX, Country, EventDay, Person, Record
+from schemas.feeds.fields import LINES, NUMBER_MAX, RECORD_CONFIG, TEXT, VERSION_MAX, Country, EventDay, Person, Record
 
 PERIOD = r"^[0-9]{4}(-Q[1-4]|-S[12]|-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?|/[0-9]{2})?$"
 FIGURE_BOUNDS = Field(ge=-NUMBER_MAX, le=NUMBER_MAX, allow_inf_nan=False)
 
 
-def _text(length_max: int) -> StringConstraints:
-    return StringConstraints(min_length=1, max_length=length_max, pattern=TEXT)
+def _text(length_max: int, pattern: str = TEXT) -> StringConstraints:
+    return StringConstraints(min_length=1, max_length=length_max, pattern=pattern)
 
 
 @with_config(RECORD_CONFIG)
@@ -44,7 +44,7 @@ class ReferenceFigure(Record):
         ]
     ]
     counterpart: NotRequired[Country]
-    note: NotRequired[Annotated[str, _text(1024), Field(description="a string of 1 to 1024 characters")]]
+    note: NotRequired[Annotated[str, _text(1024, LINES), Field(description="a string of 1 to 1024 characters")]]
     person: NotRequired[Person]
 
 

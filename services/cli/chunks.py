@@ -15,16 +15,14 @@ import zstandard
 
 from services.shared.ingest.bodies import JSON, NDJSON, RECORDS_MAX, json_texts
 from services.shared.ingest.csv_rows import Header, header_of, rows
-from services.shared.ingest.edge import RECORD_BYTES_MAX
 from services.shared.ingest.problem import Problem
-from services.shared.ingest.refusal import Code, Refusal
+from services.shared.ingest.refusal import RECORD_BYTES_MAX, TOO_LARGE, Refusal
 from services.shared.ingest.unpack import UNPACKED_BYTES_MAX
 from services.shared.runtime.errors import Failure, UsageError
 
 CHUNK_BYTES_MAX = UNPACKED_BYTES_MAX - (1 << 10)  # brackets and separators fit in the rest
 # A longer line can be no record: refused without sending. Shorter ones the service judges.
 LINE_BYTES_MAX = 4 * RECORD_BYTES_MAX
-_TOO_LARGE = Refusal(Code.TOO_LARGE, "", f"a record has at most {RECORD_BYTES_MAX} bytes")
 _SUFFIXES = (".ndjson", ".csv", ".json")
 _PACKED = (".gz", ".zst")
 
@@ -97,7 +95,7 @@ def _records(file: io.BufferedReader, kind: str, numbers: frozenset[str]) -> Ite
     if kind == ".csv":
         return _csv(file, numbers)
     texts = json_texts(file.read().removeprefix(b"\xef\xbb\xbf"))
-    return (text if len(text) <= LINE_BYTES_MAX else _TOO_LARGE for text in texts)
+    return (text if len(text) <= LINE_BYTES_MAX else TOO_LARGE for text in texts)
 
 
 def _lines(file: io.BufferedReader) -> Iterator[bytes | Refusal]:
@@ -112,7 +110,7 @@ def _lines(file: io.BufferedReader) -> Iterator[bytes | Refusal]:
         else:
             while (rest := file.readline(LINE_BYTES_MAX)) and not rest.endswith(b"\n"):
                 pass
-            yield _TOO_LARGE
+            yield TOO_LARGE
 
 
 def _csv(file: io.BufferedReader, numbers: frozenset[str]) -> Iterator[bytes | Refusal]:
