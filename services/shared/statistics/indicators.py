@@ -59,8 +59,8 @@ def observations(
     for entry in aggregates.values():
         by_measure[entry["measure"]].append(entry)
     out = Indicators(units)
-    arrivals = _flow(out, "ARRIVALS", by_measure["arrivals"], "citizenship", "purpose")
-    departures = _flow(out, "DEPARTURES", by_measure["departures"], "destination", "purpose")
+    arrivals = _flow(out, "ARRIVALS", by_measure["arrivals"], "citizenship", "purpose", groups=True)
+    departures = _flow(out, "DEPARTURES", by_measure["departures"], "destination", groups=True)
     _rolling(out, by_measure)
     _changes(out, "ARRIVALS", arrivals)
     _changes(out, "DEPARTURES", departures)
@@ -69,8 +69,8 @@ def observations(
     _contributions(out, arrivals)
     _purpose_shares(out, arrivals)
     _balance(out, arrivals, departures)
-    _flow(out, "CITIZENS_OUT", by_measure["citizens_out"], "destination", "")
-    _flow(out, "CITIZENS_IN", by_measure["citizens_in"], "counterpart", "")
+    _flow(out, "CITIZENS_OUT", by_measure["citizens_out"], "destination")
+    _flow(out, "CITIZENS_IN", by_measure["citizens_in"], "counterpart")
     _permits(out, by_measure)
     _students(out, by_measure)
     _estimates(out, estimates)
@@ -81,12 +81,14 @@ def _periods(quarter: str) -> tuple[tuple[str, str], tuple[str, str]]:
     return ("Q", quarter), ("A", quarter[:4])
 
 
-def _flow(out: Indicators, indicator: str, entries: list[Entry], area_field: str, purpose_field: str) -> Counts:
-    """Quarterly and annual counts with their totals and groups; returns them by (period, area, purpose)."""
+def _flow(
+    out: Indicators, indicator: str, entries: list[Entry], area_field: str, purpose_field: str = "", groups: bool = False
+) -> Counts:
+    """Quarterly and annual counts with their totals, by purpose if a field holds it; returns them by (period, area, purpose)."""
     counts: Counts = defaultdict(int)
     for entry in entries:
         area, value = entry[area_field], entry["value"]
-        areas = (area, TOTAL, *groups_of(area)) if purpose_field else (area, TOTAL)
+        areas = (area, TOTAL, *groups_of(area)) if groups else (area, TOTAL)
         purposes = (entry[purpose_field], TOTAL) if purpose_field else (TOTAL,)
         for _, period in _periods(entry["period"]):
             for a in areas:
