@@ -46,7 +46,7 @@ def utc_milliseconds(text: str) -> str | None:
         offset, rest = text[-6:], text[13:-6]
     if offset[4:] != "00":
         moment = _moment(text[:16] + offset)
-        return None if moment is None else f"{moment:%Y-%m-%dT%H:%M}{_milliseconds(rest[3:])}"
+        return None if moment is None else moment.isoformat()[:16] + _milliseconds(rest[3:])
     hour = _utc_hour(text[:13], offset)
     return None if hour is None else hour + rest[:3] + _milliseconds(rest[3:])
 
@@ -59,7 +59,7 @@ def _milliseconds(seconds: str) -> str:
 @lru_cache(_CACHED)
 def _utc_hour(hour: str, offset: str) -> str | None:
     moment = _moment(f"{hour}:00{offset}")
-    return None if moment is None else f"{moment:%Y-%m-%dT%H}"
+    return None if moment is None else moment.isoformat()[:13]
 
 
 def _moment(text: str) -> datetime | None:

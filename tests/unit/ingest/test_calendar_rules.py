@@ -17,6 +17,7 @@ from services.shared.ingest.calendar_rules import is_day, latest, utc_millisecon
         ("2025-01-01T00:07:08.9-03:45", "2025-01-01T03:52:08.900Z"),
         ("2025-01-01T00:00:00-00:00", "2025-01-01T00:00:00.000Z"),
         ("2024-02-29T23:30:00-01:00", "2024-03-01T00:30:00.000Z"),
+        ("0999-12-31T00:00:00Z", "0999-12-31T00:00:00.000Z"),  # four digits: text order is time order
     ],
 )
 def test_a_time_is_stored_in_utc_and_cut_to_milliseconds(sent: str, stored: str) -> None:
