@@ -90,10 +90,7 @@ class Publisher:
         else:
             return
         if standing is not None:
-            assert self._known is not None
-            entries = {f"{o.series}:{o.period}": _value(o) for o in self._known.observations.values()}
-            await self._ledger.own(0, entries, _position(standing))
-            self._owned = True
+            await self._own(standing)
             self._show(standing)
         self._context.set_ready()
 
@@ -122,6 +119,12 @@ class Publisher:
         metrics.STAGE_CUTS.labels("indicator-publisher").inc()
         metrics.STAGE_SECONDS.labels("indicator-publisher").observe(time.monotonic() - started)
 
+    async def _own(self, standing: Standing) -> None:
+        """Make `indicators.v1` equal to the database; not while it is ahead of it (the database is new, or came from a backup)."""
+        assert self._known is not None
+        entries = {f"{o.series}:{o.period}": _value(o) for o in self._known.observations.values()}
+        self._owned = await self._ledger.own(0, entries, _position(standing)) is None
+
     async def _write(self, now: Standing) -> None:
         """Bring `indicators.v1` to the new publication."""
         before = self._known
@@ -135,8 +138,7 @@ class Publisher:
         if self._owned:
             await self._ledger.write(0, changes, _position(now))
         else:
-            await self._ledger.own(0, {k: v for k, v in changes.items() if v is not None}, _position(now))
-            self._owned = True
+            await self._own(now)
         metrics.PUBLICATION_CHANGES.inc(len(changes))
         self._show(now)
 

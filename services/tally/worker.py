@@ -34,7 +34,9 @@ class _Partition:
 
     def __init__(self, fold: PartitionFold, store: RunStore, files: list[tuple[str, str]]) -> None:
         self.fold, self.store, self.files = fold, store, files
-        self.cut_offset = fold.offset
+        self.owned = False  # whether its ledger partition is ours to write
+        self.ledger_offset = 0  # where the ledger stood when it was read: it is not taken over before the fold is there
+        self.cut_offset = -1
         self.cut_time = time.monotonic()
 
 
@@ -65,7 +67,8 @@ class TallyWorker:
                 if keeper.done():
                     keeper.result()
             for number, part in self._parts.items():
-                await self._cut(number, part)
+                if part.owned:
+                    await self._cut(number, part)
         finally:
             keeper.cancel()
             await self._log.stop()
@@ -101,6 +104,8 @@ class TallyWorker:
             metrics.TALLY_LAG.labels(self._feed, str(number)).set(lag)
         if part.fold.offset == part.cut_offset:
             return False
+        if not part.owned and part.fold.offset >= part.ledger_offset:
+            return True
         age = time.monotonic() - part.cut_time
         return age > CUT_SECONDS_MAX or (lag == 0 and age > CUT_SECONDS_MIN)
 
@@ -111,7 +116,10 @@ class TallyWorker:
         await self._dead.flush()
         await self._save(part)
         changes = await asyncio.to_thread(part.fold.changed_sheets)
-        await self._ledger.write(number, changes, self._position(number, part.fold))
+        if part.owned:
+            await self._ledger.write(number, changes, self._position(number, part.fold))
+        elif part.fold.offset >= part.ledger_offset:
+            await self._take_over(number, part)
         part.cut_offset, part.cut_time = part.fold.offset, time.monotonic()
         metrics.TALLY_CUTS.labels(self._feed).inc()
         metrics.TALLY_CUT_SECONDS.labels(self._feed).observe(part.cut_time - started)
@@ -151,18 +159,28 @@ class TallyWorker:
         parts = await asyncio.gather(*(self._open(number) for number in came))
         for number, part in zip(came, parts, strict=True):
             self._parts[number] = part
-        sheets = [await asyncio.to_thread(part.fold.all_sheets) for part in parts]
-        await asyncio.gather(*(self._take_over(number, s) for number, s in zip(came, sheets, strict=True)))
+        await asyncio.gather(*(self._take_over(number, part) for number, part in zip(came, parts, strict=True)))
+        for number in set(came) - self._gone:
+            self._log.seek(number, self._parts[number].fold.offset)
         self._context.set_ready()
         log.info("%s: folding partitions %s", self._feed, sorted(self._parts))
 
-    async def _take_over(self, number: int, sheets: dict[str, bytes]) -> None:
-        """Make the partition's ledger ours and read on, unless it was taken away again in the meantime."""
-        part = self._parts[number]
-        if number not in self._gone:
-            await self._ledger.own(number, sheets, self._position(number, part.fold))
-        if number not in self._gone:
-            self._log.seek(number, part.fold.offset)
+    async def _take_over(self, number: int, part: _Partition) -> None:
+        """Make the partition's ledger ours, if the fold has come as far as the ledger and nobody took the partition away again."""
+        if number in self._gone:
+            return
+        sheets = await asyncio.to_thread(part.fold.all_sheets)
+        ahead = await self._ledger.own(number, sheets, self._position(number, part.fold))
+        if ahead is None:
+            part.owned, part.cut_offset = True, part.fold.offset
+            return
+        part.ledger_offset = ahead.cut[f"{self._feed}/{number}"]
+        _, end = await self._log.bounds(number)
+        if part.ledger_offset > end:
+            raise ConfigurationError(
+                f"{self._events}/{number} ends at offset {end}, its day sheets at {part.ledger_offset}: they are of another log"
+            )
+        log.info("%s/%d: folding up to offset %d before taking its ledger over", self._feed, number, part.ledger_offset)
 
     async def _open(self, number: int) -> _Partition:
         """The partition's saved state if it is of this log, else an empty fold."""

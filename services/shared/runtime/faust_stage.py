@@ -62,6 +62,7 @@ class StageHost:
         self._context, self._name, self._stage = context, name, stage
         self._owner = LedgerOwner(settings, output, output_fold)
         self._owned = False
+        self._whole: dict[str, bytes] = {}  # the whole output, until the ledger is ours; then the owner holds it
         datadir = settings.state_dir / "faust" / name
         datadir.mkdir(parents=True, exist_ok=True)  # Faust makes only the last of these
         # A bounded channel: while the agent is busy, the follower waits, and later cuts become one.
@@ -125,10 +126,13 @@ class StageHost:
         changes, position = given
         if self._owned:
             await self._owner.write(0, changes, position)
-        else:  # the first set since the start: changes from nothing, the whole set
-            whole = {key: value for key, value in changes.items() if value is not None}
-            await self._owner.own(0, whole, position)
-            self._owned = True
+        else:
+            self._whole = {key: value for key, value in {**self._whole, **changes}.items() if value is not None}
+            ahead = await self._owner.own(0, self._whole, position)
+            if ahead is not None:
+                self._context.set_not_ready("an earlier stage is folding again: the inputs are behind what was handed on before")
+                return
+            self._owned, self._whole = True, {}
             self._context.set_ready()
         metrics.STAGE_CUTS.labels(self._name).inc()
         metrics.STAGE_SECONDS.labels(self._name).observe(time.monotonic() - started)

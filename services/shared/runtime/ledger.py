@@ -18,7 +18,7 @@ from services.shared.runtime import metrics
 from services.shared.runtime.kafka import consumer, producer, read_to_end, start_patiently
 from services.shared.runtime.settings import Settings
 from services.shared.runtime.topics import require
-from services.shared.statistics.ledger_set import MARK_KEY, MARK_KIND, Changes, Cut, EntrySet, LedgerReader, Mark
+from services.shared.statistics.ledger_set import MARK_KEY, MARK_KIND, Changes, Cut, EntrySet, LedgerReader, Mark, is_behind
 
 POLL_MS = 200  # how long a reader waits for news before it looks whether it shall stop
 SCRUB_SECONDS = 600.0  # a foreign tombstone can be compacted away before the tail sees it: the whole ledger is read this often
@@ -73,20 +73,34 @@ class LedgerOwner:
         await self._producer.stop()
         await self._tail.stop()
 
-    async def own(self, partition: int, wanted: dict[str, bytes], position: Position) -> None:
-        """Take a partition over: make the ledger hold exactly `wanted`, and mark it. Entries that are right already stay."""
+    async def own(self, partition: int, wanted: dict[str, bytes], position: Position) -> Mark | None:
+        """Take a partition over: make the ledger hold exactly `wanted`, and mark it. Entries that are right already stay.
+
+        If the ledger is marked ahead of `position`, nothing is written and that mark is returned: somebody who lost their state, or
+        a log that is not the one that was folded, must not take figures back. Else None.
+        """
         tp = TopicPartition(self._name, partition)
         end = (await self._tail.end_offsets([tp]))[tp]
-        held = EntrySet()
-        for record in await read_to_end(self._settings, self._topic, partition):
-            if _kind(record) != MARK_KIND:
-                held.put(record.key.decode(), record.value)
+        held, mark = await self._read(partition)
+        if mark is not None and mark.fold == self._fold and is_behind(position.cut, mark.cut):
+            return mark
         async with self._lock:
             mine = self._owned[partition] = _OwnPartition()
             mine.entries = held
             mine.tail_offset = end
             await self._write(partition, held.differences(wanted), position)
             self._follow_owned()
+        return None
+
+    async def _read(self, partition: int) -> tuple[EntrySet, Mark | None]:
+        """What the ledger holds, whoever wrote it, and its last mark."""
+        held, mark = EntrySet(), None
+        for record in await read_to_end(self._settings, self._topic, partition):
+            if _kind(record) != MARK_KIND:
+                held.put(record.key.decode(), record.value)
+            elif record.value is not None:
+                mark = Mark.from_bytes(record.value)
+        return held, mark
 
     def release(self, partitions: list[int]) -> None:
         """Stop writing these partitions, at once."""
@@ -170,10 +184,7 @@ class LedgerOwner:
     async def _scrub(self, partition: int, mine: _OwnPartition) -> None:
         async with self._lock:
             mine.scrubbed = time.monotonic()
-            held = EntrySet()
-            for record in await read_to_end(self._settings, self._topic, partition):
-                if _kind(record) != MARK_KIND:
-                    held.put(record.key.decode(), record.value)
+            held, _ = await self._read(partition)
             changes = held.differences(mine.entries.values)
             if changes and partition in self._owned:
                 metrics.LEDGER_REPAIRS.labels(self._topic).inc(len(changes))

@@ -1,8 +1,8 @@
 """Quarterly and rolling aggregates: the sum of all day sheets of one cut, kept up to date sheet by sheet.
 
-An aggregate is an absolute number per (measure, period, dimensions). Flows are sums over a quarter's days; stocks are what is
-open at the end of the quarter's last day, or of the newest past day while the quarter is open. "Now" is the local day on which
-the newest record was appended to the log, so the same cut always gives the same aggregates. What is 0 is not there.
+An aggregate is an absolute number per (measure, period, dimensions). Flows are sums over the days of a quarter; stocks are what is
+open at the end of its last day, or of the newest past day while the quarter is open. "Now" is the local day on which the newest
+record was appended to the log, so the same cut always gives the same aggregates. What is 0 is not there.
 
 measure                  dimensions                  of
 arrivals, departures     area|purpose                foreigners' crossings; area: citizenship / country they leave for
