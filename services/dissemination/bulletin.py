@@ -13,7 +13,7 @@ from services.dissemination import plots
 from services.dissemination.catalogue import catalogue
 from services.dissemination.charts import Bars, Columns, Intervals, Lines
 from services.dissemination.figures import Figures, Key, Row, newest_reference
-from services.dissemination.wording import EN_DASH, LANGUAGE_DEFAULT, Wording, parse_period, quarters_before, wording
+from services.dissemination.wording import EN_DASH, LANGUAGE_DEFAULT, parse_period, quarters_before, wording
 
 if TYPE_CHECKING:
     from services.shared.runtime.store import Snapshot
@@ -132,7 +132,7 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
         language=language,
         period=period,
         period_name=words.period(period),
-        title=words("title", period=_within_sentence(words, period)),
+        title=words("title", period=words.period(period)),
         publication=snapshot.publication,
         published_at=words.time(snapshot.published_at),
         cut=_cut(figures),
@@ -148,11 +148,6 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
         sources=_sources(figures),
         periods=periods(snapshot),
     )
-
-
-def _within_sentence(words: Wording, period: str) -> str:
-    name = words.period(period)
-    return name[0].lower() + name[1:] if words.language == "en" else name
 
 
 def _cut(figures: Figures) -> str:
@@ -179,6 +174,7 @@ def _table(figures: Figures, key: str, rows: Sequence[Row], feed: str, head: str
     words = figures.words
     stated_by = {row.source for row in rows if row.source}
     shared = stated_by.pop() if len(stated_by) == 1 else ""
+    source = "table_source_simulated" if figures.simulated else "table_source"
     units = {row.unit for row in rows}
     unit = units.pop() if len(units) == 1 else ""
     rows = [replace(row, source="" if shared else row.source, unit="" if unit else row.unit) for row in rows]
@@ -186,7 +182,7 @@ def _table(figures: Figures, key: str, rows: Sequence[Row], feed: str, head: str
         key=key,
         caption=words(f"tables.{key}") + (f", {unit}" if unit else ""),
         rows=tuple(rows),
-        source=words("table_source", source=words(f"feeds.{feed}"), period=words.period(figures.period)),
+        source=words(source, source=words(f"feeds.{feed}"), period=words.period(figures.period)),
         head=words(f"columns.{head}"),
         stated_by=shared,
         extra_head=words(extra_head) if extra_head else "",

@@ -21,7 +21,7 @@ LANGUAGE_DEFAULT = "ru"
 
 MINUS, NO_BREAK_SPACE, EN_DASH = "\u2212", "\u00a0", "\u2013"
 ROMAN = ("I", "II", "III", "IV")
-ORDINAL = ("First", "Second", "Third", "Fourth")
+ORDINAL = ("first", "second", "third", "fourth")
 # Kazakhstan keeps one time, UTC+5, since 2024-03-01, which is before the first publication.
 ASTANA = timezone(timedelta(hours=5))
 

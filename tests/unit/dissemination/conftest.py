@@ -29,7 +29,7 @@ TOTALS: dict[str, float] = {
     "FOREIGN_STUDENTS_GROWTH_REQUIRED": 41.43,
     "FOREIGN_BRANCHES": 33,
 }
-SHARES = {
+SHARES: dict[str, dict[str, float]] = {
     "ARRIVALS_SHARE": {"CIS": 89, "UZ": 36, "RU": 23, "KG": 22, "FAR_ABROAD": 10.1, "XX": 0.1},
     "DEPARTURES_SHARE": {"CIS": 86.6, "UZ": 35, "KG": 23, "RU": 22, "FAR_ABROAD": 12},
     "PERMITS_IN_FORCE": {"CN": 4300, "UZ": 2900, "IN": 1700, "TR": 1500, "GB": 500, "EAEU": 3},

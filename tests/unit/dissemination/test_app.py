@@ -33,7 +33,7 @@ class Database:
 
 
 @pytest.fixture
-def database(golden: Any) -> Database:  # type: ignore[override]
+def database(golden: Any) -> Database:
     return Database(golden.snapshot())
 
 
@@ -113,7 +113,7 @@ async def test_what_is_not_there_is_a_page_that_says_so(client: Client, path: st
 
 async def test_a_quarter_without_data_names_the_quarters_that_have_some(client: Client) -> None:
     text = await (await client.get("/bulletin/2031-Q1?lang=en")).text()
-    assert "No data: First quarter of 2031" in text
+    assert "No data: first quarter of 2031" in text
     assert 'href="/bulletin/2025-Q2?lang=en"' in text
 
 

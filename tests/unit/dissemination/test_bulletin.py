@@ -53,8 +53,10 @@ def test_a_sample_of_full_size_says_that_it_is_simulated(golden: Golden) -> None
     assert row(bulletin, "crossings", "Arrivals of foreign citizens").agreement_text == "equal"
 
 
-def test_the_banner_names_the_scale(golden: Golden) -> None:
-    assert "1:100" in english(golden.snapshot()).banner
+def test_a_simulated_bulletin_names_the_scale_and_calls_no_agency_the_source(golden: Golden) -> None:
+    bulletin = english(golden.snapshot())
+    assert "1:100" in bulletin.banner
+    assert all(table.source.startswith("Source: simulated events") for table in tables(bulletin).values())
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_figures_of_the_article_stand_only_beside_their_own_period(golden: Golde
 def test_the_stock_of_a_year_before_stands_beside_what_the_article_says_of_it(golden: Golden) -> None:
     before = row(english(golden.snapshot()), "permits", "a year before")
     assert (before.computed, before.published, before.agreement) == ("13,011", "about 13,000", "equal")
-    assert "Second quarter of 2024" in before.period
+    assert "second quarter of 2024" in before.period
 
 
 def test_leading_citizenships_are_ranked_from_the_observations(golden: Golden) -> None:
