@@ -12,6 +12,8 @@ from rich.text import Text
 
 from services.dissemination import bulletin as bulletins
 from services.dissemination.figures import Row
+from services.dissemination.layout import Bulletin
+from services.dissemination.layout import Table as FigureTable
 from services.dissemination.wording import LANGUAGE_DEFAULT, LANGUAGES, Wording, parse_period, wording
 from services.shared.runtime.errors import Failure, UsageError
 from services.shared.runtime.settings import Settings
@@ -68,7 +70,7 @@ async def _snapshot(settings: Settings) -> Snapshot | None:
         return await store.snapshot()
 
 
-def print_bulletin(bulletin: bulletins.Bulletin, console: Console) -> None:
+def print_bulletin(bulletin: Bulletin, console: Console) -> None:
     """Write the bulletin: title, publication, banner, then the tables of every section, assumptions and the legend."""
     words = wording(bulletin.language)
     console.print(Text(bulletin.title, style="bold"))
@@ -80,7 +82,7 @@ def print_bulletin(bulletin: bulletins.Bulletin, console: Console) -> None:
         console.print()
         console.rule(Text(section.title, style="bold"), align="left", characters="─")
         for part in section.parts:
-            if isinstance(part, bulletins.Table):
+            if isinstance(part, FigureTable):
                 console.print()
                 console.print(Text(part.caption, style="bold"))
                 console.print(_table(part, words))
@@ -98,7 +100,7 @@ def print_bulletin(bulletin: bulletins.Bulletin, console: Console) -> None:
         console.print(source, style="dim")
 
 
-def _table(table: bulletins.Table, words: Wording) -> Table:
+def _table(table: FigureTable, words: Wording) -> Table:
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     made.add_column(table.head, max_width=LABEL_WIDTH_MAX)
     made.add_column(words("columns.computed"), justify="right", max_width=COMPUTED_WIDTH_MAX)

@@ -6,13 +6,13 @@ Pure: `build` depends on the snapshot, the period, the language and the catalogu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.dissemination import plots
 from services.dissemination.catalogue import catalogue
-from services.dissemination.charts import Bars, Columns, Intervals, Lines
 from services.dissemination.figures import Figures, Key, Row, newest_reference
+from services.dissemination.layout import Assumption, Assumptions, Bulletin, Chart, Headline, Section, Table
 from services.dissemination.wording import EN_DASH, LANGUAGE_DEFAULT, parse_period, quarters_before, wording
 
 if TYPE_CHECKING:
@@ -25,89 +25,6 @@ CATEGORIES = ("1", "2", "3", "4", "seasonal", "transfer")
 ARRIVALS = Key("ARRIVALS")
 # Statuses of the data of the present system; others join the legend when they occur.
 STATUSES_ALWAYS_EXPLAINED = ("P", "E", "F")
-
-Chart = Columns | Bars | Lines | Intervals
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under a caption. `stated_by` names the article's source and period when all rows share them; a `narrow` table may stand
-    beside a chart."""
-
-    key: str
-    caption: str
-    rows: tuple[Row, ...]
-    source: str
-    head: str = ""
-    stated_by: str = ""
-    extra_head: str = ""
-    narrow: bool = False
-
-    @property
-    def compared(self) -> bool:
-        """Whether any row has a figure of the article beside it."""
-        return any(row.published for row in self.rows)
-
-
-@dataclass(frozen=True)
-class Assumption:
-    """One assumption of an estimate with its rating (green, amber or red), worded. `foreign`: the text is not translated."""
-
-    text: str
-    rating: str
-    rating_text: str
-    foreign: bool
-
-
-@dataclass(frozen=True)
-class Assumptions:
-    """The assumptions of one estimate."""
-
-    estimate: str
-    items: tuple[Assumption, ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """One subject of the bulletin."""
-
-    key: str
-    title: str
-    lead: str
-    parts: tuple[Table | Chart, ...]
-    assumptions: tuple[Assumptions, ...] = ()
-
-
-@dataclass(frozen=True)
-class Headline:
-    """One figure at the head of the page."""
-
-    key: str
-    label: str
-    value: str
-    unit: str
-    lines: tuple[str, ...]
-    status: str
-
-
-@dataclass(frozen=True)
-class Bulletin:
-    """All that the page of a quarter says. `periods` are the quarters that have a bulletin, the newest first."""
-
-    language: str
-    period: str
-    period_name: str
-    title: str
-    publication: int
-    published_at: str
-    cut: str
-    banner: str
-    headlines: tuple[Headline, ...]
-    sections: tuple[Section, ...]
-    statuses: tuple[tuple[str, str], ...]
-    definitions: tuple[tuple[str, str], ...]
-    sources: tuple[str, ...]
-    periods: tuple[str, ...]
 
 
 def periods(snapshot: Snapshot) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from services.dissemination.bulletin import Bulletin, Table
 from services.dissemination.charts import draw
+from services.dissemination.layout import Bulletin, Table
 from services.dissemination.wording import LANGUAGE_DEFAULT, LANGUAGES, Wording, wording
 
 STATIC = {"bulletin.css": "text/css", "wave.svg": "image/svg+xml"}

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from services.dissemination import bulletin as bulletins
-from services.dissemination.bulletin import Bulletin, Table, build
+from services.dissemination.bulletin import build
 from services.dissemination.charts import Columns, Intervals, Lines
 from services.dissemination.figures import Row
+from services.dissemination.layout import Bulletin, Table
 from services.shared.runtime.store import Snapshot
 
 Golden = Any  # the draft of conftest.py
