@@ -41,6 +41,8 @@ async def serve_feed(context: ServiceContext, feed: Feed) -> None:
     await context.serve()
 
     def tell(answers: bool) -> None:
+        if answers != context.ready:
+            log.info("the broker answers" if answers else "the broker does not answer")
         if answers:
             context.set_ready()
         else:
