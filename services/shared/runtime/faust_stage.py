@@ -19,7 +19,11 @@ from services.shared.runtime.ledger import Adoption, LedgerFollower, LedgerOwner
 from services.shared.runtime.service import ServiceContext
 from services.shared.statistics.ledger_set import Changes
 
+REST = (
+    1.0  # a cut is followed by as long a pause as it took: what comes meanwhile is one cut, and a stage takes half a core at most
+)
 STOP_SECONDS_MAX = 5.0  # Faust's own stop takes about a second; the process may not hang on it
+SESSION_SECONDS = 10.0  # as in tally: a worker that is silent this long is taken for dead (60 by default)
 
 log = logging.getLogger("tolqyn.stage")
 
@@ -77,6 +81,10 @@ class StageHost:
             autodiscover=False,
             topic_replication_factor=1,
             datadir=datadir,
+            # Faust joins a group even if it only has channels. A killed member holds the next one up until its session ends.
+            broker_session_timeout=SESSION_SECONDS,
+            broker_rebalance_timeout=SESSION_SECONDS,
+            broker_heartbeat_interval=SESSION_SECONDS / 3,
         )
         self._cuts = self._app.channel(value_type=list, maxsize=1)
         self._follower = LedgerFollower(settings, inputs, input_fold)
@@ -104,7 +112,11 @@ class StageHost:
         finally:
             stopping.set()
             keeper.cancel()
-            await asyncio.wait({asyncio.ensure_future(self._app.stop())}, timeout=STOP_SECONDS_MAX)
+            await asyncio.wait(
+                {asyncio.ensure_future(self._app.stop())},
+                # a cut is followed by as long a pause as it took: what comes meanwhile is one cut, and a stage takes half a core at most
+                timeout=STOP_SECONDS_MAX,
+            )
             await self._owner.stop()
 
     async def _on_cuts(self, stream: AsyncIterator[list[Adoption]]) -> None:
@@ -135,4 +147,6 @@ class StageHost:
             self._owned, self._whole = True, {}
             self._context.set_ready()
         metrics.STAGE_CUTS.labels(self._name).inc()
-        metrics.STAGE_SECONDS.labels(self._name).observe(time.monotonic() - started)
+        took = time.monotonic() - started
+        metrics.STAGE_SECONDS.labels(self._name).observe(took)
+        await asyncio.sleep(REST * took)
