@@ -22,8 +22,11 @@ from services.shared.statistics.records import Records
 from services.tally.partition import PartitionFold, record_hash
 
 FOLD = 1  # version of the rules: sheets of two versions are never added up. Raise it when the same log would give other sheets
-CUT_SECONDS_MIN = 0.3  # between two cuts of a partition: what arrives meanwhile goes into one
+CUT_SECONDS_MIN = 0.5  # between two rounds of cuts: what arrives meanwhile goes into one, and is published well within two seconds
 CUT_SECONDS_MAX = 5.0  # while catching up, a cut at least this often, so that a kill costs at most this much folding again
+CUT_REST = (
+    3.0  # a round of cuts is followed by this many times its own duration of folding: cuts take a quarter of the time at most
+)
 SAVE_RETRY_SECONDS = 1.0  # a full disk is bad luck: wait and try again
 
 log = logging.getLogger("tolqyn.tally")
@@ -51,6 +54,7 @@ class TallyWorker:
         self._ledger = LedgerOwner(settings, f"tallies.{feed}.v1", FOLD)
         self._dead = DeadLetters(settings, feed)
         self._parts: dict[int, _Partition] = {}
+        self._next_cuts = 0.0  # monotonic time before which no cut is made
         # What the group last said is noted here, and acted upon between two batches.
         self._came: set[int] = set()
         self._gone: set[int] = set()
@@ -85,9 +89,13 @@ class TallyWorker:
             # Else it was taken away, or given anew, while the batch was fetched.
             if part is not None and records.offsets[0] >= part.fold.offset:
                 await self._fold(number, part, records)
-        for number, part in self._parts.items():
-            if self._cut_due(number, part):
-                await self._cut(number, part)
+        if time.monotonic() < self._next_cuts:
+            return
+        started = time.monotonic()
+        due = [(number, part) for number, part in self._parts.items() if self._cut_due(number, part)]
+        await asyncio.gather(*(self._cut(number, part) for number, part in due))
+        ended = time.monotonic()
+        self._next_cuts = max(started + CUT_SECONDS_MIN, ended + CUT_REST * (ended - started))
 
     async def _fold(self, number: int, part: _Partition, records: Records) -> None:
         effect = await asyncio.to_thread(part.fold.fold, records)
@@ -106,8 +114,7 @@ class TallyWorker:
             return False
         if not part.owned and part.fold.offset >= part.ledger_offset:
             return True
-        age = time.monotonic() - part.cut_time
-        return age > CUT_SECONDS_MAX or (lag == 0 and age > CUT_SECONDS_MIN)
+        return lag == 0 or time.monotonic() - part.cut_time > CUT_SECONDS_MAX
 
     async def _cut(self, number: int, part: _Partition) -> None:
         if part.fold.offset == part.cut_offset:

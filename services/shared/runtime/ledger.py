@@ -47,6 +47,7 @@ class _OwnPartition:
         self.position: Position | None = None
         self.tail_offset = 0  # up to where the ledger has been read back
         self.scrubbed = time.monotonic()
+        self.lock = asyncio.Lock()  # entries and their mark go out together: no repair in between
 
 
 class LedgerOwner:
@@ -62,7 +63,6 @@ class LedgerOwner:
         self._producer: AIOKafkaProducer = producer(settings, f"tolqyn-ledger-{topic}")
         self._tail: AIOKafkaConsumer = consumer(settings, f"tolqyn-tail-{topic}")
         self._owned: dict[int, _OwnPartition] = {}
-        self._lock = asyncio.Lock()
 
     async def start(self, stopping: asyncio.Event) -> None:
         await start_patiently(self._producer, stopping)
@@ -84,12 +84,11 @@ class LedgerOwner:
         held, mark = await self._read(partition)
         if mark is not None and mark.fold == self._fold and is_behind(position.cut, mark.cut):
             return mark
-        async with self._lock:
-            mine = self._owned[partition] = _OwnPartition()
-            mine.entries = held
-            mine.tail_offset = end
-            await self._write(partition, held.differences(wanted), position)
-            self._follow_owned()
+        mine = self._owned[partition] = _OwnPartition()
+        mine.entries = held
+        mine.tail_offset = end
+        await self.write(partition, held.differences(wanted), position)
+        self._follow_owned()
         return None
 
     async def _read(self, partition: int) -> tuple[EntrySet, Mark | None]:
@@ -116,20 +115,17 @@ class LedgerOwner:
 
     async def write(self, partition: int, changes: Changes, position: Position) -> None:
         """Write what changed, and when all is acknowledged the mark. Values that stand there already are not written again."""
-        async with self._lock:
-            await self._write(partition, changes, position)
-
-    async def _write(self, partition: int, changes: Changes, position: Position) -> None:
         mine = self._owned.get(partition)
         if mine is None:
             return  # lost in the meantime: its new owner writes
-        entries = mine.entries
-        news = {k: v for k, v in changes.items() if entries.values.get(k) != v}
-        for key, value in news.items():
-            entries.put(key, value)
-        mine.position = position
-        await self._send(partition, news)
-        await self._mark(partition, mine)
+        async with mine.lock:
+            entries = mine.entries
+            news = {k: v for k, v in changes.items() if entries.values.get(k) != v}
+            for key, value in news.items():
+                entries.put(key, value)
+            mine.position = position
+            await self._send(partition, news)
+            await self._mark(partition, mine)
 
     async def _send(self, partition: int, changes: Changes) -> None:
         acks = [
@@ -171,10 +167,10 @@ class LedgerOwner:
                     await self._scrub(partition, mine)
 
     async def _repair(self, partition: int, foreign: list[ConsumerRecord]) -> None:
-        async with self._lock:
-            mine = self._owned.get(partition)
-            if mine is None or not foreign:
-                return
+        mine = self._owned.get(partition)
+        if mine is None or not foreign:
+            return
+        async with mine.lock:
             keys = {r.key.decode() for r in foreign if _kind(r) != MARK_KIND}
             log.warning("repairing %d foreign entries in %s/%d", len(keys), self._topic, partition)
             metrics.LEDGER_REPAIRS.labels(self._topic).inc(len(keys))
@@ -182,7 +178,7 @@ class LedgerOwner:
             await self._mark(partition, mine)
 
     async def _scrub(self, partition: int, mine: _OwnPartition) -> None:
-        async with self._lock:
+        async with mine.lock:
             mine.scrubbed = time.monotonic()
             held, _ = await self._read(partition)
             changes = held.differences(mine.entries.values)
