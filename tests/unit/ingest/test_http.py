@@ -227,3 +227,18 @@ async def test_a_sender_that_goes_away_in_the_middle_costs_nothing(endpoint: End
     await endpoint.records.idle()
     assert (await endpoint.send(**NDJSON))[0] == 207
     assert [key for topic, key, _ in endpoint.log.stored if topic.startswith("events")] == [b"iom/f-1"]
+
+
+async def test_a_413_comes_only_when_its_sender_has_sent_everything_and_so_looks_for_an_answer(endpoint: Endpoint) -> None:
+    url = endpoint.server.make_url("/")
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = f"POST {http.PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {endpoint.key}\r\n"
+    writer.write((head + f"Content-Type: application/x-ndjson\r\nContent-Length: {20 << 20}\r\n\r\n").encode())
+    writer.write(b"x" * (19 << 20))
+    await writer.drain()
+    answer = asyncio.ensure_future(reader.readline())
+    done, _ = await asyncio.wait({answer}, timeout=0.2)
+    assert not done
+    writer.write(b"x" * (1 << 20))
+    assert b" 413 " in await answer
+    writer.close()
