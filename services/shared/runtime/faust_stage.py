@@ -112,10 +112,7 @@ class StageHost:
         finally:
             stopping.set()
             keeper.cancel()
-            await asyncio.wait(
-                {asyncio.ensure_future(self._app.stop())},
-                # a cut is followed by as long a pause as it took: what comes meanwhile is one cut, and a stage takes half a core at most
-                timeout=STOP_SECONDS_MAX)
+            await asyncio.wait({asyncio.ensure_future(self._app.stop())}, timeout=STOP_SECONDS_MAX)
             await self._owner.stop()
 
     async def _on_cuts(self, stream: AsyncIterator[list[Adoption]]) -> None:
