@@ -76,7 +76,8 @@ async def test_a_process_that_does_not_listen_is_killed(tmp_path: Path, monkeypa
 
 async def test_a_long_log_is_moved_aside_while_the_process_writes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keepers, "LOG_BYTES_MAX", 10)
-    code = "import signal, time\nsignal.signal(signal.SIGUSR1, lambda *_: print('second', flush=True))\nprint('the first line', flush=True)"
+    again = "signal.signal(signal.SIGUSR1, lambda *_: print('second', flush=True))"
+    code = f"import signal, time; {again}; print('the first line', flush=True)"
     keeper = keep(tmp_path, code + "\nwhile True: time.sleep(0.01)")
     log = tmp_path / "thing.log"
     keeper.start()
