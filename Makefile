@@ -33,6 +33,7 @@ check: setup
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python -m schemas.generate --check
+	.venv/bin/python -m schemas.picture --check
 
 test: test-tools check
 	.venv/bin/pytest

@@ -1,0 +1,46 @@
+"""The documents hold: their links lead somewhere, their examples are what the code writes, no dependency is without a reason."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import orjson
+import pytest
+
+from services.shared.statistics.ledger_set import LedgerReader, Mark
+from services.shared.statistics.sheet import decode
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(path for top in ("docs", "schemas", "services") for path in (ROOT / top).rglob("*.md"))])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_file_that_architecture_names_is_there() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    named = re.findall(r"`((?:services|schemas|tests|docs|deploy)/[^`*]+)`", page)
+    assert len(named) > 1
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_a_reader_adopts_the_ledger_that_is_shown_as_an_example() -> None:
+    block = re.search(r"^```ledger\n(.*?)^```", (ROOT / "docs" / "ledger.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert block is not None
+    *sheets, mark = [line.encode() for line in block[1].splitlines()]
+    reader = LedgerReader(Mark.from_bytes(mark).fold)
+    for sheet in sheets:
+        assert reader.read(decode(sheet).day, sheet, None) is None
+    assert reader.read("mark", mark, b"mark") == {orjson.loads(sheet)["day"]: sheet for sheet in sheets}
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lines = [line.split("#")[0] for line in (ROOT / "requirements.in").read_text("utf-8").splitlines()]
+    names = {re.split(r"[>=<\[;\s]", line, maxsplit=1)[0] for line in [*project["dependencies"], *lines] if line.strip()}
+    page = (ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text("utf-8")
+    reasons = {name.lower() for name in re.findall(r"^\| `([^`]+)` \| \S", page, re.MULTILINE)}
+    assert {name.lower() for name in names} == reasons
