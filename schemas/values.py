@@ -16,22 +16,26 @@ Number = int | float
 
 @with_config(_CLOSED)
 class Sheet(TypedDict):
-    """tallies.<feed>.v1: the absolute counts of one partition on one local day.
+    """tallies.<feed>.v1: the absolute counts of one partition on one local day, as columns of equal length.
 
-    Flows: a cell is `[key, count]`. Stocks: `[key, issued, change]`, the records that begin on the day, and by how much the stock
-    changes on it. A key is the values of the feed's dimensions joined with `|`.
+    A cell is the values of the feed's dimensions joined with `|`; for reference figures it is the record itself as JSON.
     """
 
     day: Annotated[str, Field(description="local day, YYYY-MM-DD", json_schema_extra={"format": "date"})]
-    cells: Annotated[list[list[Any]], Field(description="sorted by key; a cell of zeros is absent")]
+    cells: Annotated[list[str], Field(description="in ascending order; a cell of zeros is absent")]
+    counts: Annotated[list[int], Field(description="how many begin on the day (stocks) or happen on it (flows)")]
+    ended: NotRequired[Annotated[list[int], Field(description="stocks only: how many end on the day; absent if none does")]]
 
 
 @with_config(_DIMENSIONED)
 class Aggregate(TypedDict):
-    """aggregates.quarterly.v1: one absolute count; the measure's dimensions stand beside it under their own names, as strings."""
+    """aggregates.quarterly.v1: one absolute count; the measure's dimensions stand beside it under their own names, as strings.
+
+    The measure `reference` is no count but a reference figure that stands, with all its fields.
+    """
 
     measure: str
-    period: Annotated[str, Field(description="2025-Q2, or 2025-06-30 for the 91 days that end with it")]
+    period: Annotated[str, Field(description="2025-Q2, or 2025-06-30 for the 91 days that end with it; a reference figure's own")]
     value: Number
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, with_config
 from schemas.feeds.feed import Feed
 from schemas.feeds.fields import LINES, NUMBER_MAX, RECORD_CONFIG, TEXT, VERSION_MAX, Country, EventDay, Person, Record
 
-PERIOD = r"^[0-9]{4}(-Q[1-4]|-S[12]|-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?|/[0-9]{2})?$"
+PERIOD = r"^(19|20|21)[0-9]{2}(-Q[1-4]|-S[12]|-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?|/[0-9]{2})?$"
 FIGURE_BOUNDS = Field(ge=-NUMBER_MAX, le=NUMBER_MAX, allow_inf_nan=False)
 
 
@@ -27,9 +27,7 @@ class ReferenceFigure(Record):
     period: Annotated[
         str,
         StringConstraints(pattern=PERIOD),
-        Field(
-            description="a year, half-year, quarter, month, day or academic year: 2025 2025-S1 2025-Q2 2025-06 2025-06-30 2024/25"
-        ),
+        Field(description="a period of 1900 to 2199, as 2025 2025-S1 2025-Q2 2025-06 2025-06-30 or the academic year 2024/25"),
     ]
     value: Annotated[
         Annotated[int, FIGURE_BOUNDS] | Annotated[float, FIGURE_BOUNDS], Field(description="a number from -10^15 to 10^15")
