@@ -50,3 +50,52 @@ def test_quarters_have_their_own_lengths() -> None:
 def test_a_malformed_quarter_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="2025-Q2"):
         calendar.parse_quarter(text)
+
+
+@pytest.mark.parametrize(
+    ("day", "quarter"),
+    [
+        ("2000-02-29", "2000-Q1"),
+        ("2024-02-29", "2024-Q1"),
+        ("2023-12-31", "2023-Q4"),
+        ("2024-01-01", "2024-Q1"),
+        ("2024-12-31", "2024-Q4"),  # day 366
+        ("2025-03-31", "2025-Q1"),
+        ("2025-04-01", "2025-Q2"),
+        ("2100-02-28", "2100-Q1"),
+    ],
+)
+def test_a_day_belongs_to_its_calendar_quarter(day: str, quarter: str) -> None:
+    number = calendar.parse_day(day)
+    assert calendar.quarter_label(calendar.quarter_of(number)) == quarter
+    assert calendar.first_day(calendar.quarter_of(number)) <= number <= calendar.last_day(calendar.quarter_of(number))
+    assert calendar.day_label(number) == day
+
+
+@pytest.mark.parametrize(("year", "days"), [(2023, 90), (2024, 91), (2000, 91), (2100, 90)])
+def test_the_first_quarter_is_a_day_longer_in_a_leap_year(year: int, days: int) -> None:
+    quarter = calendar.parse_quarter(f"{year}-Q1")
+    assert calendar.last_day(quarter) - calendar.first_day(quarter) + 1 == days
+
+
+def test_a_leap_day_is_a_day_and_its_like_in_a_common_year_is_none() -> None:
+    assert calendar.parse_day("2024-03-01") - calendar.parse_day("2024-02-28") == 2
+    with pytest.raises(ValueError, match="day"):
+        calendar.parse_day("2023-02-29")
+
+
+@pytest.mark.parametrize(
+    ("period", "quarter"),
+    [
+        ("2024", "2024-Q4"), ("2024-S1", "2024-Q2"), ("2024-S2", "2024-Q4"), ("2025-Q3", "2025-Q3"), ("2024-02", "2024-Q1"),
+        ("2024-12", "2024-Q4"), ("2024-02-29", "2024-Q1"), ("2024/25", "2025-Q2"),
+    ],
+)  # fmt: skip
+def test_a_period_of_any_kind_ends_in_its_last_quarter(period: str, quarter: str) -> None:
+    assert calendar.quarter_label(calendar.last_quarter_of_period(period)) == quarter
+
+
+@pytest.mark.parametrize("period", ["", "24", "2024-S3", "2024-Q5", "2024-13", "2024/2025", "2024-Q1 ", "soon"])
+def test_what_is_no_period_is_refused(period: str) -> None:
+    with pytest.raises(ValueError, match="a period is"):
+        calendar.last_quarter_of_period(period)
