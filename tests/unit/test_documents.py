@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import jsonschema
 import orjson
 import pytest
 
@@ -34,6 +35,7 @@ def test_a_reader_adopts_the_ledger_that_is_shown_as_an_example() -> None:
     reader = LedgerReader(Mark.from_bytes(mark).fold)
     for sheet in sheets:
         assert reader.read(decode(sheet).day, sheet, None) is None
+        jsonschema.validate(orjson.loads(sheet), orjson.loads((ROOT / "schemas/generated/sheet.schema.json").read_bytes()))
     assert reader.read("mark", mark, b"mark") == {orjson.loads(sheet)["day"]: sheet for sheet in sheets}
 
 
