@@ -18,12 +18,13 @@ from services.shared.runtime.run_store import LAYOUT, Manifest, RunStore, StateL
 from services.shared.runtime.service import ServiceContext
 from services.shared.statistics.feeds import RULES
 from services.shared.statistics.index import merge_runs, next_merge
-from services.shared.statistics.records import Records
+from services.shared.statistics.records import Records, joined
 from services.tally.partition import PartitionFold, record_hash
 
 FOLD = 1  # version of the rules: sheets of two versions are never added up. Raise it when the same log would give other sheets
 CUT_SECONDS_MIN = 0.5  # between two rounds of cuts: what arrives meanwhile goes into one, and is published well within two seconds
 CUT_SECONDS_MAX = 5.0  # while catching up, a cut at least this often, so that a kill costs at most this much folding again
+FOLD_RECORDS_MIN = 20_000  # records wait for so many others, or for the next round of cuts: a fold costs milliseconds by itself
 CUT_REST = (
     3.0  # a round of cuts is followed by this many times its own duration of folding: cuts take a quarter of the time at most
 )
@@ -37,6 +38,7 @@ class _Partition:
 
     def __init__(self, fold: PartitionFold, store: RunStore, files: list[tuple[str, str]]) -> None:
         self.fold, self.store, self.files = fold, store, files
+        self.waiting: list[Records] = []  # read and not yet folded
         self.owned = False  # whether its ledger partition is ours to write
         self.ledger_offset = 0  # where the ledger stood when it was read: it is not taken over before the fold is there
         self.cut_offset = -1
@@ -88,16 +90,23 @@ class TallyWorker:
             part = self._parts.get(number)
             # Else it was taken away, or given anew, while the batch was fetched.
             if part is not None and records.offsets[0] >= part.fold.offset:
-                await self._fold(number, part, records)
+                part.waiting.append(records)
+                if sum(len(r.offsets) for r in part.waiting) >= FOLD_RECORDS_MIN:
+                    await self._fold(number, part)
         if time.monotonic() < self._next_cuts:
             return
         started = time.monotonic()
+        for number, part in self._parts.items():
+            await self._fold(number, part)
         due = [(number, part) for number, part in self._parts.items() if self._cut_due(number, part)]
         await asyncio.gather(*(self._cut(number, part) for number, part in due))
         ended = time.monotonic()
         self._next_cuts = max(started + CUT_SECONDS_MIN, ended + CUT_REST * (ended - started))
 
-    async def _fold(self, number: int, part: _Partition, records: Records) -> None:
+    async def _fold(self, number: int, part: _Partition) -> None:
+        if not part.waiting:
+            return
+        records, part.waiting = joined(part.waiting), []
         effect = await asyncio.to_thread(part.fold.fold, records)
         await self._dead.send(f"{self._context.settings.topic(self._events)}/{number}", records, effect.dead)
         counts = {"counted": effect.counted, "duplicate": effect.duplicate, "stale": effect.stale}

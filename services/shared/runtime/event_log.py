@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
+from services.shared.runtime import whole_batches
 from services.shared.runtime.kafka import consumer, reading, start_patiently
 from services.shared.runtime.settings import Settings
 from services.shared.runtime.topics import require
-from services.shared.statistics.records import Records
+from services.shared.statistics.records import Records, joined
 
 POLL_MS = 100  # waiting for records; then the worker looks whether a cut is due
-POLL_RECORDS_MAX = 100_000  # of one poll: about 30 MB of values, and 0.2 s of folding
+POLL_BATCHES_MAX = (
+    64  # of one poll: at most a megabyte each, so a worker holds 64 MB of records and folds for a quarter of a second
+)
+POLL_RECORDS_MAX = 100_000  # the same where records come one by one
 SESSION_MS = 10_000  # a worker that is silent this long loses its partitions
 POLL_GAP_MS_MAX = 60_000  # loading 20 million index rows takes a few seconds; a minute between two polls is never reached in order
 
@@ -30,6 +34,7 @@ class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self, settings: Settings, topic: str, group: str, instance: str, assigned: Listener, revoked: Listener) -> None:
         self._settings, self._topic, self._name = settings, topic, settings.topic(topic)
         self._assigned, self._revoked = assigned, revoked
+        self._whole = False
         self._consumer: AIOKafkaConsumer = consumer(
             settings,
             f"tolqyn-{group}",
@@ -47,6 +52,7 @@ class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
         """Join the group. ConfigurationError if the topic has not the partitions that the contract says."""
         await require(self._settings, [self._topic], stopping)
         await start_patiently(self._consumer, stopping)
+        self._whole = whole_batches.install(self._consumer)
         self._consumer.subscribe([self._name], listener=self)
 
     async def stop(self) -> None:
@@ -85,9 +91,11 @@ class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
             return _columns([record]) if record.offset == offset else None
 
     async def poll(self) -> dict[int, Records]:
-        """Records by partition, at most POLL_RECORDS_MAX."""
-        batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
-        return {tp.partition: _columns(records) for tp, records in batches.items() if records}
+        """Records by partition, as many as were fetched, within limits."""
+        items_max = POLL_BATCHES_MAX if self._whole else POLL_RECORDS_MAX
+        batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=items_max)
+        join = joined if self._whole else _columns
+        return {tp.partition: join(items) for tp, items in batches.items() if items}
 
     def lag(self, partition: int, offset: int) -> int | None:
         """Records from `offset` to the end of the log, as far as is known; None before the first fetch."""

@@ -1,0 +1,74 @@
+"""Whole batches hold exactly what aiokafka gives record by record."""
+
+import asyncio
+from types import SimpleNamespace
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from services.shared.runtime import whole_batches
+from services.shared.statistics.records import Records
+
+WAIT_SECONDS_MAX = 30
+
+
+async def filled_topic(broker: str, name: str) -> None:
+    """A topic with plain, compressed, keyless, valueless, header-bearing, aborted and committed records."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, 1, 1)])
+    await admin.close()
+    for compression in (None, "lz4", "gzip"):
+        producer = AIOKafkaProducer(bootstrap_servers=broker, compression_type=compression, linger_ms=20)
+        await producer.start()
+        sent = [await producer.send(name, b"v%d" % i, key=b"k%d" % i, headers=[("schema", b"x/1")]) for i in range(500)]
+        sent += [await producer.send(name, None, key=b"none"), await producer.send(name, b"no key")]
+        await asyncio.gather(*sent)
+        await producer.stop()
+    producer = AIOKafkaProducer(bootstrap_servers=broker, transactional_id=f"{name}-t")
+    await producer.start()
+    for outcome in ("abort", "commit", "abort"):
+        await producer.begin_transaction()
+        for i in range(20):
+            await producer.send_and_wait(name, f"{outcome}{i}".encode())
+        await (producer.abort_transaction() if outcome == "abort" else producer.commit_transaction())
+    await producer.stop()
+
+
+async def read(broker: str, name: str, start: int, whole: bool) -> Records:
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker, isolation_level="read_committed", auto_offset_reset="none")
+    await consumer.start()
+    if whole:
+        assert whole_batches.install(consumer)
+    tp = TopicPartition(name, 0)
+    consumer.assign([tp])
+    consumer.seek(tp, start)
+    end = (await consumer.end_offsets([tp]))[tp]
+    columns = Records([], [], [], [], [])
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        while await consumer.position(tp) < end:
+            for items in (await consumer.getmany(timeout_ms=200, max_records=3 if whole else 100)).values():
+                for item in items:
+                    batch = item if whole else Records([item.offset], [item.timestamp], [item.key], [item.value], [item.headers])
+                    for column, more in zip(columns, batch, strict=True):
+                        column.extend(more)
+    await consumer.stop()
+    return columns
+
+
+async def test_whole_batches_equal_records_one_by_one_from_any_offset(broker: str, topic_prefix: str) -> None:
+    name = f"{topic_prefix}batches"
+    await filled_topic(broker, name)
+    one_by_one = await read(broker, name, 0, whole=False)
+    assert len(one_by_one.offsets) == 3 * 502 + 20
+    assert await read(broker, name, 0, whole=True) == one_by_one
+    for start in (1, 7, 501, 1507, 1530):
+        assert await read(broker, name, start, whole=True) == await read(broker, name, start, whole=False)
+
+
+def test_another_version_of_aiokafka_is_left_alone(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("aiokafka.__version__", "99")
+    fetched: dict[str, str] = {}
+    consumer = SimpleNamespace(_fetcher=SimpleNamespace(_records=fetched))
+    assert not whole_batches.install(consumer)
+    assert consumer._fetcher._records is fetched
