@@ -104,8 +104,9 @@ class Publisher:
         while not self._context.stopping.is_set():
             try:
                 published = await self._store.standing()
-                if published is not None and is_behind(mark.cut, published.cut):
+                if published is not None:
                     self._refuse_another_log(standing, published)
+                if published is not None and is_behind(mark.cut, published.cut):
                     return  # the ledgers are catching up with what is published already
                 new = Publication(found, self._annex(), standing)
                 now = await self._store.publish(new, self._known, datetime.now(UTC))
@@ -143,7 +144,7 @@ class Publisher:
         self._show(now)
 
     def _refuse_another_log(self, new: Standing, published: Standing) -> None:
-        """A cut that is behind in its identity too is not this log at all."""
+        """At the same offset there must be the same record before the cut, or it is not the log that was published from."""
         for name, offset in published.cut.items():
             if new.cut.get(name) == offset and new.identity.get(name) != published.identity.get(name):
                 raise ConfigurationError(f"the log of {name} is not the one that was published from")

@@ -190,12 +190,12 @@ class TallyWorker:
         if ahead is None:
             part.owned, part.cut_offset = True, part.fold.offset
             return
-        part.ledger_offset = ahead.cut[f"{self._feed}/{number}"]
-        _, end = await self._log.bounds(number)
-        if part.ledger_offset > end:
-            raise ConfigurationError(
-                f"{self._events}/{number} ends at offset {end}, its day sheets at {part.ledger_offset}: they are of another log"
-            )
+        name = f"{self._feed}/{number}"
+        part.ledger_offset = ahead.cut[name]
+        # Offsets of an event topic have no gaps (nobody writes transactions to it), so the record before the cut is at cut - 1.
+        record = await self._log.record_at(number, part.ledger_offset - 1)
+        if record is None or record_hash(record, 0) != ahead.identity[name]:
+            raise ConfigurationError(f"the log {self._events}/{number} is not the one that its day sheets were made of")
         log.info("%s/%d: folding up to offset %d before taking its ledger over", self._feed, number, part.ledger_offset)
 
     async def _open(self, number: int) -> _Partition:
@@ -223,7 +223,9 @@ class TallyWorker:
         return _Partition(PartitionFold(self._rules), store, [])
 
     async def _check_identity(self, number: int, manifest: Manifest, end: int) -> None:
-        if manifest.layout != LAYOUT or manifest.offset > end:
+        if manifest.fold != FOLD:
+            raise StateLost("the state was folded by other rules")
+        if manifest.offset > end:
             raise StateLost("the log is shorter than what was folded")
         record = await self._log.record_at(number, manifest.last_offset)
         if record is None or record_hash(record, 0) != manifest.record_hash:
@@ -255,6 +257,8 @@ def _save_state(part: _Partition) -> None:
         merged = merge_runs(saved[start:])
         saved[start:] = [merged]
         files[start:] = [part.store.add(merged)]
-    part.store.commit(Manifest(LAYOUT, fold.offset, fold.log_time, fold.record_hash, fold.last_offset, fold.cells.texts, files))
+    part.store.commit(
+        Manifest(LAYOUT, FOLD, fold.offset, fold.log_time, fold.record_hash, fold.last_offset, fold.cells.texts, files)
+    )
     # Only now: if anything above failed, the state is as before and the next try does all of it again.
     fold.saved, fold.fresh, part.files = saved, [], files

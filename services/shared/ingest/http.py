@@ -28,7 +28,7 @@ DRAIN_SECONDS_MAX = 30.0  # for the rest of a body that nobody wants
 BUSY_RETRY_SECONDS = 1  # a full submission takes a fifth of a second
 AWAY_RETRY_SECONDS = 2  # a broker or service restarts in a few seconds
 REJECTIONS_TOPIC = "rejections.v1"
-REJECTION_SCHEMA = b"rejection/1"
+REJECTION_SCHEMA = b"rejections/1"
 
 
 def _now_ms() -> int:

@@ -45,6 +45,8 @@ class _OwnPartition:
     def __init__(self) -> None:
         self.entries = EntrySet()
         self.position: Position | None = None
+        self.mark = b""  # as it was written last
+        self.suspects: set[str] = set()  # keys that somebody who was ahead of us wrote: ours are written again with the next cut
         self.tail_offset = 0  # up to where the ledger has been read back
         self.scrubbed = time.monotonic()
         self.lock = asyncio.Lock()  # entries and their mark go out together: no repair in between
@@ -124,7 +126,8 @@ class LedgerOwner:
             for key, value in news.items():
                 entries.put(key, value)
             mine.position = position
-            await self._send(partition, news)
+            again, mine.suspects = {key: entries.values.get(key) for key in mine.suspects}, set()
+            await self._send(partition, {**again, **news})
             await self._mark(partition, mine)
 
     async def _send(self, partition: int, changes: Changes) -> None:
@@ -147,8 +150,9 @@ class LedgerOwner:
             position.identity,
             position.publication,
         )
+        mine.mark = mark.to_bytes()
         await self._producer.send_and_wait(
-            self._name, mark.to_bytes(), MARK_KEY.encode(), partition=partition, headers=self._mark_headers
+            self._name, mine.mark, MARK_KEY.encode(), partition=partition, headers=self._mark_headers
         )
         metrics.LEDGER_MARKS.labels(self._topic).inc()
 
@@ -171,10 +175,18 @@ class LedgerOwner:
         if mine is None or not foreign:
             return
         async with mine.lock:
-            keys = {r.key.decode() for r in foreign if _kind(r) != MARK_KIND}
-            log.warning("repairing %d foreign entries in %s/%d", len(keys), self._topic, partition)
-            metrics.LEDGER_REPAIRS.labels(self._topic).inc(len(keys))
-            await self._send(partition, {key: mine.entries.values.get(key) for key in keys})
+            assert mine.position is not None
+            marks = [r.value for r in foreign if _kind(r) == MARK_KIND and r.value != mine.mark]
+            written = {r.key.decode(): r.value for r in foreign if _kind(r) != MARK_KIND}
+            wrong = {key for key, value in written.items() if mine.entries.values.get(key) != value}
+            if not wrong and not marks:
+                return  # another writer of the same fold says the same: two who correct each other would never stop
+            if any(is_behind(mine.position.cut, Mark.from_bytes(mark).cut) for mark in marks if mark is not None):
+                mine.suspects |= wrong  # somebody is ahead of us: let them, until our own next cut
+                return
+            log.warning("repairing %d foreign entries in %s/%d", len(wrong), self._topic, partition)
+            metrics.LEDGER_REPAIRS.labels(self._topic).inc(len(wrong))
+            await self._send(partition, {key: mine.entries.values.get(key) for key in wrong})
             await self._mark(partition, mine)
 
     async def _scrub(self, partition: int, mine: _OwnPartition) -> None:
@@ -253,4 +265,4 @@ class LedgerFollower:
                 assert reader.adopted is not None
                 metrics.LEDGER_ADOPTIONS.labels(topic).inc()
                 yield Adoption(topic, tp.partition, reader.adopted, changes)
-        metrics.LEDGER_PENDING.labels(topic).set(reader.pending_entries)
+        metrics.LEDGER_PENDING.labels(topic, str(tp.partition)).set(reader.pending_entries)

@@ -37,7 +37,7 @@ LEDGER_ENTRIES = Counter("tolqyn_ledger_entries_total", "Entries written, tombst
 LEDGER_MARKS = Counter("tolqyn_ledger_marks_total", "Marks written", ["topic"])
 LEDGER_REPAIRS = Counter("tolqyn_ledger_repairs_total", "Foreign entries written over by the owner", ["topic"])
 LEDGER_ADOPTIONS = Counter("tolqyn_ledger_adoptions_total", "Sets adopted by a reader", ["topic"])
-LEDGER_PENDING = Gauge("tolqyn_ledger_pending_entries", "Entries read after the last adopted mark", ["topic"])
+LEDGER_PENDING = Gauge("tolqyn_ledger_pending_entries", "Entries read after the last adopted mark", ["topic", "partition"])
 
 # aggregates, estimates, publication
 STAGE_CUTS = Counter("tolqyn_stage_cuts_total", "Cuts handed on by a stage", ["stage"])

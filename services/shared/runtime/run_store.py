@@ -28,9 +28,10 @@ class StateLost(Exception):
 
 
 class Manifest(NamedTuple):
-    """Where the fold stands, and the runs that hold it (file, checksum; oldest first)."""
+    """Where the fold of version `fold` stands, and the runs that hold it (file, checksum; oldest first)."""
 
     layout: int
+    fold: int
     offset: int
     log_time: int
     record_hash: str

@@ -4,6 +4,8 @@
 """
 
 import asyncio
+import logging
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +13,11 @@ import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
-from services.shared.runtime.errors import ConfigurationError, Unavailable
-from services.shared.runtime.service import set_up_logs
+from services.shared.runtime.errors import ConfigurationError, Failure, Unavailable
+from services.shared.runtime.service import EXIT_CONFIGURATION, set_up_logs
 from services.shared.runtime.settings import Settings
+
+log = logging.getLogger("tolqyn.topics")
 
 FOLDER = Path(__file__).parents[3] / "schemas" / "topics"
 CONNECT_RETRY_SECONDS = 0.5
@@ -132,5 +136,6 @@ if __name__ == "__main__":
     set_up_logs()
     try:
         asyncio.run(_main())
-    except KafkaError as broker_error:
-        raise Unavailable(str(broker_error)) from broker_error
+    except (Failure, KafkaError) as error:
+        log.error("%s", error)
+        sys.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else 1)
