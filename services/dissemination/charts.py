@@ -20,7 +20,7 @@ BAR_STEP, BAR_HEIGHT = 27, 15
 TOP, BOTTOM = 18, 26
 TICKS_ABOUT = 4
 INTERVAL_STEP = 52
-COLUMN_LABELS_GROUPS_MAX = 3  # with more quarters the figures above the columns would run into one another
+COLUMN_LABELS_GROUPS_MAX = 2  # with more quarters the figures above the columns would run into one another
 COLUMN_WIDTH_MAX = 62
 
 
@@ -174,7 +174,8 @@ def _columns(chart: Columns) -> Markup:
             x, y = middle + (j - 1) * (width + 1), scale(point.value)
             parts.append(_rect(x, y, width, bottom - y, ("series-a", "series-b")[j]))
             if len(chart.groups) <= COLUMN_LABELS_GROUPS_MAX:
-                parts.append(_text(x + width / 2, y - 5, point.text, "middle", "value"))
+                # Outwards from the pair's middle: figures of seven digits are wider than their columns.
+                parts.append(_text(x + width * (1 - j), y - 5, point.text, ("end", "start")[j], "value"))
         parts.append(_text(middle, bottom + 18, label, "middle", "tick"))
     assert top <= bottom
     return _svg(chart, bottom + BOTTOM, parts)
