@@ -69,7 +69,8 @@ def resolve(
     duplicate[position] = (same_version & same_content)[record]
     conflict[position] = (same_version & ~same_content)[record]
 
-    last = np.concatenate([group[1:] != group[:-1], np.array([True])])
+    last = np.ones(n + k, bool)  # not built by appending: a batch in which nothing could be read has no rows at all
+    last[:-1] = group[1:] != group[:-1]
     final = holder[last]  # one row per key, in key order
     changed = np.flatnonzero(order[final] >= k)
     return Resolved(

@@ -58,3 +58,11 @@ def test_an_unknown_header_beside_the_schema_does_no_harm() -> None:
     fold, dead = fold_among_good(b"a/2", GOOD, (("trace", b"x"), *SCHEMA))
     assert dead == []
     assert fold.counts.counts.tolist() == [3]
+
+
+def test_a_batch_of_nothing_but_poison_is_set_aside_whole() -> None:
+    fold = PartitionFold(RULES["border-crossings"])
+    effect = fold.fold(Records([4], [1], [b"a/1"], [b"not json"], [SCHEMA]))
+    assert effect == (0, 0, 0, [(0, "malformed_json")])
+    assert fold.offset == 5
+    assert fold.all_sheets() == {}
