@@ -88,13 +88,13 @@ class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
                 return None
             client.seek(tp, offset)
             record = await client.getone()
-            return _columns([record]) if record.offset == offset else None
+            return columns([record]) if record.offset == offset else None
 
     async def poll(self) -> dict[int, Records]:
         """Records by partition, as many as were fetched, within limits."""
         items_max = POLL_BATCHES_MAX if self._whole else POLL_RECORDS_MAX
         batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=items_max)
-        join = joined if self._whole else _columns
+        join = joined if self._whole else columns
         return {tp.partition: join(items) for tp, items in batches.items() if items}
 
     def lag(self, partition: int, offset: int) -> int | None:
@@ -103,7 +103,8 @@ class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
         return None if high is None else max(0, high - offset)
 
 
-def _columns(records: list) -> Records:  # type: ignore[type-arg]
+def columns(records: list) -> Records:  # type: ignore[type-arg]
+    """Columns of records that came one by one."""
     return Records(
         [r.offset for r in records],
         [r.timestamp for r in records],
