@@ -1,0 +1,330 @@
+"""The publisher between two real ledgers and a real PostgreSQL: what was published when, and what a crash leaves behind."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from services.indicator_publisher.publisher import Publisher
+from services.shared.runtime import kafka
+from services.shared.runtime.errors import ConfigurationError, Failure
+from services.shared.runtime.ledger import LedgerFollower, LedgerOwner, Position
+from services.shared.runtime.service import ServiceContext
+from services.shared.runtime.settings import Settings
+from services.shared.runtime.store import Publication, Standing, Store
+from services.shared.runtime.topics import ensure_topics
+from services.shared.statistics.ledger_set import MARK_KIND
+from services.shared.statistics.observation import Observation
+from services.shared.statistics.sdmx_csv import to_csv
+
+AGGREGATES, ESTIMATES, INDICATORS = "aggregates.quarterly.v1", "estimates.informality.v1", "indicators.v1"
+FOLD = 1
+SECONDS_MAX = 30.0  # a publication takes tens of milliseconds
+TOTAL = "Q.ARRIVALS._T._T._T._Z"
+
+Entries = dict[str, bytes]
+
+
+def arrivals(**countries: int) -> Entries:
+    """Aggregates of 2025-Q2."""
+    return {
+        f"arrivals|2025-Q2|{country}|transit": json.dumps(
+            {"measure": "arrivals", "period": "2025-Q2", "citizenship": country, "purpose": "transit", "value": n}
+        ).encode()
+        for country, n in countries.items()
+    }
+
+
+SURVEY = {
+    "indicator": "INFORMAL_SHARE", "method": "SURVEY", "period": "2025-Q2", "value": 34.0, "lower": 31.9, "upper": 36.2,
+    "unit": "percent", "inputs": {}, "assumptions": [],
+}  # fmt: skip
+
+
+class Stages:
+    """Plays the two stages before the publisher: writes whole cuts of aggregates and estimates."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._owners = {topic: LedgerOwner(settings, topic, FOLD) for topic in (AGGREGATES, ESTIMATES)}
+        self._standing: dict[str, Entries] = {}
+
+    async def start(self) -> None:
+        for owner in self._owners.values():
+            await owner.start(asyncio.Event())
+
+    async def stop(self) -> None:
+        for owner in self._owners.values():
+            await owner.stop()
+
+    async def write(self, topic: str, cut: int, entries: Entries, identity: str = "hash") -> None:
+        position = Position({"f/0": cut}, cut, {"f/0": f"{identity}{cut}"})
+        old = self._standing.get(topic)
+        if old is None:
+            assert await self._owners[topic].own(0, entries, position) is None
+        else:
+            await self._owners[topic].write(0, {key: entries.get(key) for key in old.keys() | entries.keys()}, position)
+        self._standing[topic] = entries
+
+    async def cut(self, number: int, aggregates: Entries, estimates: Entries | None = None) -> None:
+        await self.write(AGGREGATES, number, aggregates)
+        await self.write(ESTIMATES, number, {"e": json.dumps(SURVEY).encode()} if estimates is None else estimates)
+
+
+@pytest.fixture
+async def stages(settings: Settings) -> AsyncIterator[Stages]:
+    await ensure_topics(settings)
+    one = Stages(settings)
+    await one.start()
+    yield one
+    await one.stop()
+
+
+@asynccontextmanager
+async def publishing(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
+    """A publisher that runs, and is stopped at the end."""
+    context = ServiceContext("indicator-publisher", settings)
+    task = asyncio.create_task(Publisher(context).run())
+    try:
+        yield task
+        assert not task.done() or task.exception() is not None, "the publisher went home early"
+    finally:
+        context.stopping.set()
+        if not task.done():
+            await task
+
+
+async def until(holds: Callable[[], Awaitable[Any]], task: "asyncio.Task[None] | None" = None) -> Any:
+    """Wait until something is there, and return it; fail with the publisher if it fails."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while not (found := await holds()):
+            if task is not None and task.done():
+                task.result()
+            await asyncio.sleep(0.02)
+        return found
+
+
+async def standing_at(settings: Settings, cut: int) -> Standing | None:
+    async with Store.of(settings) as store:
+        standing = await store.standing()
+    return standing if standing is not None and standing.cut == {"f/0": cut} else None
+
+
+async def exported(settings: Settings, as_of: int | datetime | None = None) -> str:
+    async with Store.of(settings) as store:
+        snapshot = await store.snapshot(as_of)
+    return "" if snapshot is None else to_csv(snapshot.observations.values())
+
+
+async def figures(settings: Settings) -> dict[str, float]:
+    """Values of the current publication by `<series>:<period>`."""
+    async with Store.of(settings) as store:
+        snapshot = await store.snapshot()
+    assert snapshot is not None
+    return {f"{s}:{p}": o.value for (s, p), o in snapshot.observations.items() if o.value is not None}
+
+
+async def on_topic(settings: Settings) -> dict[str, float]:
+    """The same as a simple consumer of the topic has it."""
+    entries: dict[str, float] = {}
+    for record in await kafka.read_to_end(settings, INDICATORS):
+        if ("kind", MARK_KIND) in record.headers:
+            continue
+        if record.value is None:
+            entries.pop(record.key.decode(), None)
+        else:
+            entries[record.key.decode()] = json.loads(record.value)["OBS_VALUE"]
+    return entries
+
+
+async def topic_is_right(settings: Settings) -> bool:
+    return await on_topic(settings) == await figures(settings)
+
+
+async def test_what_was_known_at_a_publication_or_an_instant_stays_a_query(settings: Settings, stages: Stages) -> None:
+    history = [arrivals(UZ=10), arrivals(UZ=10, RU=5), arrivals(RU=7), arrivals(UZ=10, RU=5)]
+    known: dict[int, tuple[str, datetime]] = {}
+    async with publishing(settings) as task:
+        for cut, aggregates in enumerate(history, start=1):
+            await stages.cut(cut, aggregates)
+            standing = await until(lambda cut=cut: standing_at(settings, cut), task)
+            assert standing.publication == cut
+            known[standing.publication] = (await exported(settings), standing.published_at)
+    assert len({text for text, _ in known.values()}) == len(history)
+    for number, (text, published_at) in known.items():
+        assert await exported(settings, number) == text
+        assert await exported(settings, published_at) == text
+        assert await exported(settings, published_at + timedelta(microseconds=1)) == text
+    assert await exported(settings, 0) == ""
+    assert await exported(settings, known[1][1] - timedelta(microseconds=1)) == ""
+    assert await exported(settings, 99) == await exported(settings) == known[4][0]
+
+
+async def test_a_cut_that_changes_no_figure_moves_the_position_and_makes_no_publication(settings: Settings, stages: Stages) -> None:
+    async with publishing(settings) as task:
+        await stages.cut(1, arrivals(UZ=10))
+        first = await until(lambda: standing_at(settings, 1), task)
+        await stages.cut(2, arrivals(UZ=10))
+        second = await until(lambda: standing_at(settings, 2), task)
+        assert (second.publication, second.published_at) == (first.publication, first.published_at)
+
+        async def marked() -> bool:
+            stopping = asyncio.Event()
+            follower = LedgerFollower(settings, [INDICATORS], FOLD)
+            await follower.start(stopping)
+            try:
+                async for adoptions in follower.adoptions(stopping):
+                    mark = adoptions[-1].mark
+                    return mark.cut == {"f/0": 2} and mark.publication == first.publication
+            finally:
+                await follower.stop()
+            return False
+
+        await until(marked, task)
+
+
+async def test_a_figure_that_reached_0_is_gone_from_the_database_and_from_the_topic(settings: Settings, stages: Stages) -> None:
+    async with publishing(settings) as task:
+        await stages.cut(1, arrivals(UZ=10, CN=3))
+        await until(lambda: standing_at(settings, 1), task)
+        await until(lambda: topic_is_right(settings), task)
+        before = await on_topic(settings)
+        await stages.cut(2, arrivals(UZ=10))
+        await until(lambda: standing_at(settings, 2), task)
+        await until(lambda: topic_is_right(settings), task)
+    gone = before.keys() - (await on_topic(settings)).keys()
+    counts = {
+        f"{f}.ARRIVALS.{area}.{purpose}._T._Z:{period}"
+        for f, period in (("Q", "2025-Q2"), ("A", "2025"))
+        for area in ("CN", "FAR_ABROAD")
+        for purpose in ("_T", "transit")
+    }
+    assert gone == counts | {f"Q.ARRIVALS_SHARE.{area}._T._T._Z:2025-Q2" for area in ("CN", "FAR_ABROAD")}
+    last = {r.key.decode(): r.value for r in await kafka.read_to_end(settings, INDICATORS)}
+    assert {last[key] for key in gone} == {None}, "by a tombstone"
+
+
+async def test_aggregates_wait_for_the_estimates_of_the_same_cut(settings: Settings, stages: Stages) -> None:
+    async with publishing(settings) as task:
+        await stages.cut(1, arrivals(UZ=1))
+        await until(lambda: standing_at(settings, 1), task)
+        await stages.write(AGGREGATES, 2, arrivals(UZ=2))
+        await stages.write(AGGREGATES, 3, arrivals(UZ=3))
+        await stages.write(ESTIMATES, 2, {})
+        await until(lambda: standing_at(settings, 2), task)
+        assert (await figures(settings))[f"{TOTAL}:2025-Q2"] == 2, "those of cut 3 have no estimates yet"
+        await stages.write(ESTIMATES, 3, {})
+        await until(lambda: standing_at(settings, 3), task)
+        assert (await figures(settings))[f"{TOTAL}:2025-Q2"] == 3
+
+
+async def test_what_a_crash_left_undone_on_the_topic_is_mended_at_the_next_start(settings: Settings, stages: Stages) -> None:
+    """Killed between the database and the topic: the topic lacks entries, or still has old and foreign ones."""
+    async with publishing(settings) as task:
+        await stages.cut(1, arrivals(UZ=10, RU=5))
+        await until(lambda: standing_at(settings, 1), task)
+        await until(lambda: topic_is_right(settings), task)
+    client = kafka.producer(settings, "crash")
+    await client.start()
+    try:
+        name = settings.topic(INDICATORS)
+        old = json.dumps({"OBS_VALUE": 999}).encode()
+        await client.send_and_wait(name, None, f"{TOTAL}:2025-Q2".encode(), partition=0)
+        await client.send_and_wait(name, old, b"Q.ARRIVALS.UZ._T._T._Z:2025-Q2", partition=0)
+        await client.send_and_wait(name, old, b"Q.ARRIVALS.XX._T._T._Z:1999-Q1", partition=0)
+    finally:
+        await client.stop()
+    assert not await topic_is_right(settings)
+    before = await exported(settings)
+    async with publishing(settings) as task:
+        await until(lambda: topic_is_right(settings), task)
+    assert await exported(settings) == before, "the database was right all the time"
+
+
+async def test_the_database_may_go_away_in_the_middle(settings: Settings, stages: Stages) -> None:
+    async with publishing(settings) as task:
+        await stages.cut(1, arrivals(UZ=10))
+        await until(lambda: standing_at(settings, 1), task)
+        async with await psycopg.AsyncConnection.connect(settings.database(), autocommit=True) as connection:
+            await connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where application_name = 'tolqyn' and datname = current_database()"
+            )
+        await stages.cut(2, arrivals(UZ=20))
+        await until(lambda: standing_at(settings, 2), task)
+        await until(lambda: topic_is_right(settings), task)
+    assert (await figures(settings))[f"{TOTAL}:2025-Q2"] == 20
+
+
+async def test_a_publisher_started_again_numbers_on_and_publishes_nothing_twice(settings: Settings, stages: Stages) -> None:
+    for cut in (1, 2):
+        await stages.cut(cut, arrivals(UZ=cut))
+        async with publishing(settings) as task:
+            standing = await until(lambda cut=cut: standing_at(settings, cut), task)
+            assert standing.publication == cut
+    text = await exported(settings)
+    async with publishing(settings) as task:
+        await stages.cut(3, arrivals(UZ=2))
+        standing = await until(lambda: standing_at(settings, 3), task)
+    assert standing.publication == 2
+    assert await exported(settings) == text
+
+
+async def test_a_log_that_is_not_the_published_one_stops_the_publisher(settings: Settings, stages: Stages) -> None:
+    async with publishing(settings) as task:
+        await stages.cut(5, arrivals(UZ=10))
+        await until(lambda: standing_at(settings, 5), task)
+        for topic in (AGGREGATES, ESTIMATES):
+            await stages.write(topic, 5, arrivals(UZ=11) if topic == AGGREGATES else {}, identity="another")
+        with pytest.raises(ConfigurationError, match="is not the one"):
+            await asyncio.wait_for(asyncio.shield(task), SECONDS_MAX)
+    assert (await figures(settings))[f"{TOTAL}:2025-Q2"] == 10
+
+
+# --- the store by itself -----------------------------------------------------------------------------------------------------
+
+
+def publication(value: float, cut: int) -> Publication:
+    one = Observation(TOTAL, "2025-Q2", value, None, None, "crossings", 0, "P")
+    return Publication({one.key: one}, {}, Standing(0, datetime.now(UTC), {"f/0": cut}, cut, {"f/0": ""}, FOLD))
+
+
+async def test_of_two_publishers_the_one_with_old_knowledge_is_refused(database: str) -> None:
+    async with Store(database) as one, Store(database) as other:
+        await one.create()
+        await one.publish(publication(1, 1), None, datetime.now(UTC))
+        with pytest.raises(Failure, match="another publisher"):
+            await other.publish(publication(2, 2), None, datetime.now(UTC))
+        known = await other.snapshot()
+        assert (await other.publish(publication(2, 2), known, datetime.now(UTC))).publication == 2
+
+
+async def test_a_cut_behind_the_published_one_is_refused_and_leaves_no_trace(database: str) -> None:
+    async with Store(database) as store:
+        await store.create()
+        await store.publish(publication(2, 2), None, datetime.now(UTC))
+        known = await store.snapshot()
+        with pytest.raises(Failure, match="behind"):
+            await store.publish(publication(1, 1), known, datetime.now(UTC))
+        assert await store.snapshot() == known
+
+
+async def test_before_the_first_publication_there_is_nothing_and_no_error(database: str) -> None:
+    async with Store(database) as store:
+        assert await store.standing() is None
+        assert await store.snapshot() is None
+        await store.create()
+        assert await store.snapshot() is None
+        await store.create()
+
+
+async def test_stacks_of_different_prefixes_share_a_database_without_meeting(database: str) -> None:
+    async with Store(database, "one.") as one, Store(database, "two.") as two:
+        await one.create()
+        await two.create()
+        await one.publish(publication(1, 1), None, datetime.now(UTC))
+        assert await two.snapshot() is None
