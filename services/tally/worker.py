@@ -225,6 +225,8 @@ class TallyWorker:
     async def _check_identity(self, number: int, manifest: Manifest, end: int) -> None:
         if manifest.fold != FOLD:
             raise StateLost("the state was folded by other rules")
+        if manifest.offset == 0:
+            return  # nothing was folded: that is true of every log
         if manifest.offset > end:
             raise StateLost("the log is shorter than what was folded")
         record = await self._log.record_at(number, manifest.last_offset)
