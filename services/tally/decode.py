@@ -4,6 +4,7 @@ The verdict on a record never depends on its neighbours in the batch: a batch th
 alone, so any split of the log gives the same result.
 """
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from services.shared.statistics.feeds import FeedRules, countable
 from services.shared.statistics.records import Headers, Records
 
 SCHEMA_MAJOR = 1  # of the event values that these rules understand
+VERSION_MAX = (1 << 53) - 1  # of a record, by contract
+_MAJOR = re.compile(r"[0-9]{1,9}")  # not `isdigit`, which knows digits that `int` does not
 
 
 class Decoded(NamedTuple):
@@ -92,7 +95,7 @@ def _bad_envelopes(rules: FeedRules, records: Records) -> list[tuple[int, str]]:
 def _schema_problem(rules: FeedRules, headers: Headers) -> str:
     schema = next((value for name, value in headers if name == "schema"), b"").decode("utf-8", "replace")
     name, _, major = schema.partition("/")
-    if name != rules.feed or not major.isdigit():
+    if name != rules.feed or not _MAJOR.fullmatch(major) or int(major) < 1:
         return "unknown_schema"
     return "newer_schema" if int(major) > SCHEMA_MAJOR else ""
 
@@ -134,5 +137,5 @@ def _contributions(rules: FeedRules, cells: Cells, frame: pl.DataFrame, keys: li
     good = counts & countable(spans) & (cell > 0)
     contributions = np.full(frame.height, NOTHING, np.uint64)
     contributions[good] = pack(cell[good], spans.first[good], np.minimum(spans.last[good], NEVER))
-    versioned = (frame["version"].fill_null(0) >= 1).to_numpy()
+    versioned = frame["version"].is_between(1, VERSION_MAX).fill_null(False).to_numpy()
     return contributions, (good | withdraws) & versioned

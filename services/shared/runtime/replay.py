@@ -53,4 +53,7 @@ def _before(records: Records, end: int) -> Records | None:
     if records.offsets[-1] < end:
         return records
     keep = sum(offset < end for offset in records.offsets)
-    return Records(*(column[:keep] for column in records)) if keep else None
+    if not keep:
+        return None
+    offsets, timestamps, keys, values, headers = records
+    return Records(offsets[:keep], timestamps[:keep], keys[:keep], values[:keep], headers[:keep])

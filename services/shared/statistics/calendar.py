@@ -15,7 +15,7 @@ EPOCH = date(2000, 1, 1)
 _EPOCH_DAYS = (EPOCH - date(1970, 1, 1)).days
 MILLISECONDS_PER_DAY = 86_400_000
 _PERIOD = re.compile(
-    r"(?P<year>[0-9]{4})(-S(?P<half>[12])|-Q(?P<quarter>[1-4])|-(?P<month>0[1-9]|1[0-2])(-[0-3][0-9])?|/(?P<academic>[0-9]{2}))?"
+    r"(?P<year>(?:19|20|21)[0-9]{2})(-S(?P<half>[12])|-Q(?P<quarter>[1-4])|-(?P<month>0[1-9]|1[0-2])(-[0-3][0-9])?|/(?P<academic>[0-9]{2}))?"
 )
 _DAYS_CACHED = 1 << 16  # a century of days is 36,525: all that a stack meets, asked for again and again
 DAY_MAX = (date.max - EPOCH).days  # 9999-12-31, the last date that can be written

@@ -3,17 +3,28 @@
 The text of a cell joins its fields with `|`, in the order given in `cell_fields`; fields that do not apply are empty.
 """
 
+import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 import polars as pl
 
+from services.shared.statistics.areas import UNKNOWN
 from services.shared.statistics.calendar import EPOCH, last_quarter_of_period, local_days
 from services.shared.statistics.contribution import FIRST_DAY_MAX, NEVER, Integers
 
 NO_DAY = -1  # a date that is missing or cannot be read
+_DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_MOMENT = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z$"
+_COUNTRY = "^[A-Z]{2}$"
+_INSTITUTION = r"^[^\x00-\x1f\x7f]{1,32}$"
+_FIGURE = re.compile("[A-Z0-9_]{1,64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_TEXT_LENGTHS = {"key": 97, "unit": 32, "source": 256}
+_NOTE_LENGTH_MAX, _FIGURE_MAX, _DESIGN_EFFECT_MAX = 1024, 10**15, 1000
 
 _EPOCH_OFFSET = (EPOCH - EPOCH.replace(year=1970)).days
 _DIRECTIONS = frozenset({"arrival", "departure"})
@@ -51,8 +62,14 @@ def _text(frame: pl.DataFrame, *fields: str) -> pl.Series:
 
 def _days(frame: pl.DataFrame, field: str) -> Integers:
     """Day numbers of a date column; NO_DAY where missing, not a date, or outside what a contribution can hold as a first day."""
-    days = frame[field].str.to_date("%Y-%m-%d", strict=False).cast(pl.Int64) - _EPOCH_OFFSET
-    return days.fill_null(NO_DAY).to_numpy()
+    written = frame[field]
+    days = written.str.to_date("%Y-%m-%d", strict=False).cast(pl.Int64) - _EPOCH_OFFSET
+    # The parser takes more than the contract: other widths, spaces, signs. Days before 2000 are none either.
+    return days.zip_with(written.str.contains(_DAY) & (days >= 0), _none(days)).fill_null(NO_DAY).to_numpy()
+
+
+def _none(like: pl.Series) -> pl.Series:
+    return pl.Series([None], dtype=like.dtype).new_from_index(0, len(like))
 
 
 def _never(frame: pl.DataFrame) -> Integers:
@@ -60,8 +77,10 @@ def _never(frame: pl.DataFrame) -> Integers:
 
 
 def _crossings(frame: pl.DataFrame, _: list[bytes]) -> Spans:
-    instants = frame["occurred_at"].str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_unit="ms", strict=False).cast(pl.Int64)
-    days = np.where(instants.is_null().to_numpy(), NO_DAY, local_days(instants.fill_null(0).to_numpy()))
+    written = frame["occurred_at"]
+    instants = written.str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_unit="ms", strict=False).cast(pl.Int64)
+    readable = (instants.is_not_null() & written.str.contains(_MOMENT)).fill_null(False).to_numpy()
+    days = np.where(readable, local_days(instants.fill_null(0).to_numpy()), NO_DAY)
     return Spans(_text(frame, "direction", "citizenship", "counterpart", "purpose"), days, _never(frame))
 
 
@@ -69,16 +88,18 @@ def _permits(frame: pl.DataFrame, _: list[bytes]) -> Spans:
     first, valid_to, revoked = (_days(frame, field) for field in ("valid_from", "valid_to", "revoked_on"))
     # In force on valid_from <= day <= valid_to and before revoked_on; revoked before it began, it is issued and never in force.
     last = np.maximum(np.where(revoked == NO_DAY, valid_to + 1, np.minimum(revoked, valid_to + 1)), first)
-    readable = (valid_to != NO_DAY) & ((revoked != NO_DAY) | frame["revoked_on"].is_null().to_numpy())
+    readable = (valid_to >= first) & ((revoked != NO_DAY) | frame["revoked_on"].is_null().to_numpy())
     return Spans(_text(frame, "citizenship", "category"), np.where(readable, first, NO_DAY), last)
 
 
 def _enrolments(frame: pl.DataFrame, _: list[bytes]) -> Spans:
     first, ended = _days(frame, "enrolled_on"), _days(frame, "ended_on")
     last = np.maximum(np.where(ended == NO_DAY, NEVER, ended), first)
-    readable = (ended != NO_DAY) | frame["ended_on"].is_null().to_numpy()
-    # The institution counts only where it is a branch: a figure depends on it only there.
-    branch = pl.when(pl.col("branch_of").is_not_null()).then(pl.col("institution")).otherwise(pl.lit(""))
+    readable = (ended > first) | frame["ended_on"].is_null().to_numpy()
+    # The institution counts only where it is a branch: a figure depends on it only there. What is no branch of a country, or a
+    # branch without a proper name, is null and so is the cell.
+    is_branch = pl.col("branch_of").str.contains(_COUNTRY) & pl.col("institution").str.contains(_INSTITUTION)
+    branch = pl.when(pl.col("branch_of").is_null()).then(pl.lit("")).when(is_branch).then(pl.col("institution"))
     cells = frame.select(pl.concat_str(["citizenship", "level", branch], separator="|").alias("cell"))["cell"]
     return Spans(cells, np.where(readable, first, NO_DAY), last)
 
@@ -86,13 +107,20 @@ def _enrolments(frame: pl.DataFrame, _: list[bytes]) -> Spans:
 def _figures(frame: pl.DataFrame, keys: list[bytes]) -> Spans:
     """A reference figure counts as itself: its cell is its key and all its fields."""
     rows = frame.select(_FIGURE_FIELDS).rows(named=True)
-    texts = [
-        orjson.dumps({"key": key.decode(), **{k: v for k, v in row.items() if v is not None}}, option=orjson.OPT_SORT_KEYS).decode()
-        if row["figure"] is not None and row["value"] is not None
-        else None
-        for key, row in zip(keys, rows, strict=True)
-    ]
+    texts = [_figure_text(key, row) for key, row in zip(keys, rows, strict=True)]
     return Spans(pl.Series("cell", texts, pl.String), _days(frame, "published_on"), _never(frame))
+
+
+def _figure_text(key: bytes, row: dict[str, Any]) -> str | None:
+    """A reference figure as JSON; None without a key that is text, a figure and a value."""
+    try:
+        name = key.decode()
+    except UnicodeDecodeError:
+        return None
+    if row["figure"] is None or row["value"] is None:
+        return None
+    fields = {"key": name, **{k: v for k, v in row.items() if v is not None}}
+    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _country(code: str) -> bool:
@@ -115,6 +143,7 @@ def _valid_enrolment(cell: str) -> bool:
 
 
 def _valid_figure(cell: str) -> bool:
+    """All that the contract asks: these texts go on, into the database and the bulletin."""
     figure = orjson.loads(cell)
     if not {"figure", "period", "value", "unit", "source", "published_on"} <= figure.keys():
         return False
@@ -122,7 +151,17 @@ def _valid_figure(cell: str) -> bool:
         last_quarter_of_period(figure["period"])
     except ValueError:
         return False
-    return bool(figure.get("sample_size", 1) >= 1 and figure.get("design_effect", 1) > 0)
+    note = figure.get("note", "-")
+    return bool(
+        all(0 < len(figure[field]) <= longest and not _CONTROL.search(figure[field]) for field, longest in _TEXT_LENGTHS.items())
+        and 0 < len(note) <= _NOTE_LENGTH_MAX
+        and not _CONTROL_BUT_LINES.search(note)
+        and _FIGURE.fullmatch(figure["figure"])
+        and _country(figure.get("counterpart", UNKNOWN))
+        and abs(figure["value"]) <= _FIGURE_MAX
+        and figure.get("sample_size", 1) >= 1
+        and 0 < figure.get("design_effect", 1) <= _DESIGN_EFFECT_MAX
+    )
 
 
 _COMMON: dict[str, type[pl.DataType]] = {"version": pl.Int64, "action": pl.String}
