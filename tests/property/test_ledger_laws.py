@@ -88,9 +88,10 @@ class Model:
         self.owner = 0
         self.writers = {0: self.writer(0)}
 
-    def mark(self, writer: int, cut: int, entries: EntrySet) -> None:
-        mark = Mark({"f/0": cut}, cut, FOLD, len(entries.values), entries.digest(), {"f/0": ""})
-        self.ledger.append(MARK_KEY, mark.to_bytes(), writer, MARK_KIND)
+    def mark(self, writer: int, cut: int, entries: EntrySet) -> bytes:
+        mark = Mark({"f/0": cut}, cut, FOLD, len(entries.values), entries.digest(), {"f/0": ""}).to_bytes()
+        self.ledger.append(MARK_KEY, mark, writer, MARK_KIND)
+        return mark
 
     def send(self, writer: int, changes: Changes) -> Iterator[None]:
         for key, value in changes.items():
@@ -101,19 +102,22 @@ class Model:
     def writer(self, number: int) -> Iterator[None]:
         """Takes over, then writes cuts and repairs; each `yield` is a moment at which anything may happen, a kill too."""
         yield
-        mine, marked = self.ledger.held()
+        mine, newest = self.ledger.held()
         tail = self.ledger.end
-        cut = max(marked, self.rng.randrange(EVENTS + 1))  # one that stands behind the ledger folds until it does not
+        cut = max(newest, self.rng.randrange(EVENTS + 1))  # one that stands behind the ledger folds until it does not
         changes = mine.differences(fold(self.events, cut))
+        suspects: set[str] = set()
         while True:
             for key, value in changes.items():
                 mine.put(key, value)
-            yield from self.send(number, changes)
-            self.mark(number, cut, mine)
+            again = {key: mine.values.get(key) for key in suspects}
+            suspects.clear()
+            yield from self.send(number, {**again, **changes})
+            marked = self.mark(number, cut, mine)
             while True:
                 yield
                 if self.repairing and self.owner == number:
-                    tail = yield from self.repair(number, cut, mine, tail)
+                    tail, marked = yield from self.repair(number, cut, mine, tail, marked, suspects)
                 if self.owner != number and self.rng.random() < 0.1:
                     return  # it learnt that it lost the partition
                 if cut < EVENTS and self.rng.random() < 0.5:
@@ -121,16 +125,24 @@ class Model:
             cut = min(EVENTS, cut + self.rng.randrange(1, 8))
             changes = mine.differences(fold(self.events, cut))
 
-    def repair(self, number: int, cut: int, mine: EntrySet, tail: int) -> Generator[None, None, int]:
+    def repair(
+        self, number: int, cut: int, mine: EntrySet, tail: int, marked: bytes, suspects: set[str]
+    ) -> Generator[None, None, tuple[int, bytes]]:
+        """Write over what is wrong since `tail`, unless somebody is ahead; returns the new tail and the last mark."""
         foreign = [r for r in self.ledger.records if r.offset >= tail and r.writer != number]
         tail = self.ledger.end
-        keys = {r.key for r in foreign if r.kind != MARK_KIND}
+        marks = [r.value for r in foreign if r.kind == MARK_KIND and r.value is not None and r.value != marked]
+        written = {r.key: r.value for r in foreign if r.kind != MARK_KIND}
+        wrong = {key for key, value in written.items() if mine.values.get(key) != value}
+        if any(Mark.from_bytes(mark).cut["f/0"] > cut for mark in marks):
+            suspects |= wrong
+            return tail, marked
         if self.rng.random() < 0.1:  # a foreign tombstone may be compacted away before the tail comes to it
-            keys |= self.ledger.held()[0].differences(mine.values).keys()
-        if foreign or keys:
-            yield from self.send(number, {key: mine.values.get(key) for key in keys})
-            self.mark(number, cut, mine)
-        return tail
+            wrong |= self.ledger.held()[0].differences(mine.values).keys()
+        if wrong or marks:
+            yield from self.send(number, {key: mine.values.get(key) for key in wrong})
+            marked = self.mark(number, cut, mine)
+        return tail, marked
 
     def step_writer(self, number: int) -> None:
         if next(self.writers[number], self) is self:
