@@ -25,9 +25,9 @@ FOLD = 1  # version of the rules: sheets of two versions are never added up. Rai
 CUT_SECONDS_MIN = 0.5  # between two rounds of cuts: what arrives meanwhile goes into one, and is published well within two seconds
 CUT_SECONDS_MAX = 5.0  # while catching up, a cut at least this often, so that a kill costs at most this much folding again
 FOLD_RECORDS_MIN = 20_000  # records wait for so many others, or for the next round of cuts: a fold costs milliseconds by itself
-CUT_REST = (
-    3.0  # a round of cuts is followed by this many times its own duration of folding: cuts take a quarter of the time at most
-)
+# A round of cuts is followed by this many times its own duration of folding: cuts take a quarter of the time at most. But never by
+# more than CUT_SECONDS_MAX: a round that met a full disk, or a suspended process, may have taken hours.
+CUT_REST = 3.0
 SAVE_RETRY_SECONDS = 1.0  # a full disk is bad luck: wait and try again
 
 log = logging.getLogger("tolqyn.tally")
@@ -101,7 +101,7 @@ class TallyWorker:
         due = [(number, part) for number, part in self._parts.items() if self._cut_due(number, part)]
         await asyncio.gather(*(self._cut(number, part) for number, part in due))
         ended = time.monotonic()
-        self._next_cuts = max(started + CUT_SECONDS_MIN, ended + CUT_REST * (ended - started))
+        self._next_cuts = max(started + CUT_SECONDS_MIN, ended + min(CUT_REST * (ended - started), CUT_SECONDS_MAX))
 
     async def _fold(self, number: int, part: _Partition) -> None:
         if not part.waiting:

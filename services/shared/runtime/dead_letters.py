@@ -53,8 +53,9 @@ class DeadLetters:
 
     async def flush(self) -> None:
         """Wait until the broker has all that was sent."""
-        acks, self._acks = self._acks, []
-        await asyncio.gather(*acks)
+        await asyncio.gather(*self._acks)
+        # Only what is done goes: several partitions flush at the same time, and each must wait for its own letters.
+        self._acks = [ack for ack in self._acks if not ack.done()]
 
 
 class Letter(NamedTuple):
