@@ -18,6 +18,7 @@ COMMANDS = {
     "settle": "wait until all that was sent is in the published figures",
     "bulletin": "print the bulletin of a quarter",
     "export": "print the published figures, one row per key",
+    "verify": "recompute the published figures from the raw log, by another path",
     "keys": "add, list or revoke the API keys of agencies",
     "dead-letters": "list or redrive the records that were set aside",
 }

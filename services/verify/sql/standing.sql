@@ -1,0 +1,9 @@
+-- Of each record the highest version counts; of equal ones the first in the log. A withdrawal that wins leaves nothing.
+-- Structures compare field by field: version first, then the earlier place.
+CREATE OR REPLACE TEMP TABLE standing AS
+SELECT best.cell AS cell, best.first AS first, best.last AS last
+FROM (
+    SELECT max({'version': version, 'back': -place, 'action': action, 'cell': cell, 'first': first, 'last': last}) AS best
+    FROM judged WHERE problem IS NULL GROUP BY key
+)
+WHERE best.action = 'record';

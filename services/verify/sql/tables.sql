@@ -1,0 +1,7 @@
+-- What stands, per kind: how many records are alike in all that a figure depends on.
+CREATE TABLE crossing (direction VARCHAR, citizenship VARCHAR, counterpart VARCHAR, purpose VARCHAR, day DATE, n BIGINT);
+CREATE TABLE permit (citizenship VARCHAR, category VARCHAR, first DATE, last DATE, n BIGINT);
+CREATE TABLE enrolment (citizenship VARCHAR, level VARCHAR, branch VARCHAR, first DATE, last DATE, n BIGINT);
+CREATE TABLE reference (
+    key VARCHAR, figure VARCHAR, period VARCHAR, value DOUBLE, unit VARCHAR, source VARCHAR, published_on VARCHAR,
+    sample_size BIGINT, design_effect DOUBLE, counterpart VARCHAR, note VARCHAR, day DATE, n BIGINT);
