@@ -6,6 +6,7 @@ The broker is a container where a Docker engine answers, else the embedded one; 
 import asyncio
 import itertools
 import os
+import random
 import secrets
 import shutil
 import subprocess
@@ -17,13 +18,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from services.cli.processes import CONTRACT_PORTS
 from services.shared.runtime.embedded import kafka, postgres
 from services.shared.runtime.embedded.children import dies_with_parent
-from services.shared.runtime.embedded.ports import free_port
+from services.shared.runtime.embedded.ports import free_port, is_free
 from services.shared.runtime.settings import Settings
 
 START_SECONDS_MAX = 60  # a broker needs two seconds; sixty on a machine that does much else
 STOP_SECONDS_MAX = 20
+# Below the range from which stacks take the ports of their other processes: one stack never stands in another's way.
+STACK_PORTS = (10_000, 19_000)
 KAFKA_IMAGE = "confluentinc/cp-kafka:7.9.0"
 
 _numbers = itertools.count(1)
@@ -59,6 +63,19 @@ def _folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="tolqyn-test-"))
     folder.chmod(0o755)
     return folder
+
+
+@pytest.fixture(scope="session")
+def stack_port() -> Callable[[], int]:
+    """Gives a TOLQYN_PORT: a random port from which on all that a stack gives to its users are free."""
+
+    def choose() -> int:
+        while True:
+            port = random.randrange(*STACK_PORTS, CONTRACT_PORTS)
+            if all(is_free(port + i) for i in range(CONTRACT_PORTS)):
+                return port
+
+    return choose
 
 
 @pytest.fixture

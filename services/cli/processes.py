@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.shared.runtime.embedded.ports import LOOPBACK
 from services.shared.runtime.settings import Settings
 
+CONTRACT_PORTS = 9  # contract section 6: dissemination, then the ingest services in the order of section 1
 KAFKA, POSTGRESQL = "kafka", "postgresql"
 
 
@@ -40,6 +41,11 @@ SERVICES = (
     Service("indicator-publisher", "services.indicator_publisher"),
     Service("dissemination", "services.dissemination", 0),
 )
+
+
+def contract_ports(settings: Settings) -> range:
+    """The ports that users know: dissemination and all eight ingest services."""
+    return range(settings.port, settings.port + CONTRACT_PORTS)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Supervisor:
         refuse_taken_ports(settings)
         names = [processes.KAFKA, "kafka-controller", processes.POSTGRESQL]
         names += [service.name for service in processes.SERVICES if service.offset is None]
-        ports = kept_ports(self._home / "run" / "ports.json", names)
+        ports = kept_ports(self._home / "run" / "ports.json", names, processes.contract_ports(settings))
         ports |= {service.name: settings.port + service.offset for service in processes.SERVICES if service.offset is not None}
 
         self._say(step="starting Kafka and PostgreSQL")

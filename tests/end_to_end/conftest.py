@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,21 +15,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.shared.runtime.embedded.ports import free_port, is_free
-
 FEEDS = ("border-crossings", "work-permits", "student-enrolments", "reference-figures")
-PORTS = 9  # of one stack: dissemination and eight ingest services
 UP_SECONDS_MAX = 180  # a start takes twelve seconds on two idle cores
 COMMAND_SECONDS_MAX = 180
 ALMATY = ZoneInfo("Asia/Almaty")
-
-
-def _free_ports() -> int:
-    """The first of PORTS free ports in a row."""
-    while True:
-        first = free_port()
-        if first + PORTS < 2**16 and all(is_free(first + i) for i in range(PORTS)):
-            return first
 
 
 @dataclass
@@ -70,11 +59,11 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(stack_port: Callable[[], int]) -> Iterator[Stack]:
     """A stack that has counted the sample once. Tests may add to its log only what moves no figure."""
     folder = Path(tempfile.mkdtemp(prefix="tolqyn-test-"))
     folder.chmod(0o755)  # as root, PostgreSQL runs as another user, who must get through
-    one = Stack(folder, _free_ports())
+    one = Stack(folder, stack_port())
     try:
         with ThreadPoolExecutor(2) as pool:
             starting = pool.submit(one.tolqyn, "up", "--detach", seconds_max=UP_SECONDS_MAX)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import psutil
 import pytest
 
 from services.cli import local, processes
-from services.shared.runtime.embedded.ports import free_port, is_free
 from services.shared.runtime.settings import Settings
 
 SECONDS_MAX = 120.0  # as `tolqyn up` itself waits
@@ -24,10 +23,10 @@ NAMES = [processes.KAFKA, processes.POSTGRESQL, *(service.name for service in pr
 class Stack:
     """One local stack, driven through the command line as its users do."""
 
-    def __init__(self, home: Path, **env: str) -> None:
+    def __init__(self, home: Path, port: int, **env: str) -> None:
         self.home = home
         clean = {k: v for k, v in os.environ.items() if k not in {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "TOLQYN_PREFIX"}}
-        self.env = {**clean, "TOLQYN_HOME": str(home), "TOLQYN_PORT": str(free_ports()), **env}
+        self.env = {**clean, "TOLQYN_HOME": str(home), "TOLQYN_PORT": str(port), **env}
 
     def tolqyn(self, *words: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "services.cli", *words]
@@ -80,18 +79,10 @@ class Stack:
             time.sleep(0.1)
 
 
-def free_ports() -> int:
-    """A port from which on all that a stack needs are free."""
-    while True:
-        port = free_port()
-        if all(is_free(port + service.offset) for service in processes.SERVICES if service.offset is not None):
-            return port
-
-
 @pytest.fixture
-def stack(home: Path) -> Iterator[Stack]:
+def stack(home: Path, stack_port: Callable[[], int]) -> Iterator[Stack]:
     """A stack with its own broker and database, not started."""
-    made = Stack(home)
+    made = Stack(home, stack_port())
     yield made
     made.down()
 
@@ -130,9 +121,11 @@ def test_a_stack_comes_up_heals_and_leaves_nothing_behind(stack: Stack) -> None:
     stack.down()
 
 
-def test_two_stacks_share_a_cluster_by_prefix_and_ctrl_c_ends_one(settings: Settings, home: Path) -> None:
+def test_two_stacks_share_a_cluster_by_prefix_and_ctrl_c_ends_one(
+    settings: Settings, home: Path, stack_port: Callable[[], int]
+) -> None:
     shared = {"KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers, "DATABASE_URL": settings.database_url}
-    stack = Stack(home / "first", TOLQYN_PREFIX=settings.prefix, **shared)
+    stack = Stack(home / "first", stack_port(), TOLQYN_PREFIX=settings.prefix, **shared)
     with (home / "foreground.log").open("wb") as log:
         command = [sys.executable, "-m", "services.cli", "up"]
         foreground = subprocess.Popen(command, env=stack.env, stdout=log, stderr=log, start_new_session=True)
@@ -149,13 +142,13 @@ def test_two_stacks_share_a_cluster_by_prefix_and_ctrl_c_ends_one(settings: Sett
         ]
         assert "@" not in status["services"][1]["url"]
 
-        intruder = Stack(home / "second", TOLQYN_PREFIX=settings.prefix, **shared)
+        intruder = Stack(home / "second", stack_port(), TOLQYN_PREFIX=settings.prefix, **shared)
         done = intruder.tolqyn("up", "--detach")
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
         assert "belong to another stack" in done.stderr
         assert intruder.processes() == []
 
-        neighbour = Stack(home / "third", TOLQYN_PREFIX=settings.prefix + "x.", **shared)
+        neighbour = Stack(home / "third", stack_port(), TOLQYN_PREFIX=settings.prefix + "x.", **shared)
         assert "ready" in neighbour.up()
         neighbour.down()
         assert all(entry["ready"] for entry in stack.status()["services"])

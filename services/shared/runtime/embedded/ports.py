@@ -34,13 +34,18 @@ def free_port(taken: set[int] | None = None) -> int:
     raise AssertionError(f"no free port between {FREE_FIRST} and {FREE_LAST} in {TRIES_MAX} tries")
 
 
-def kept_ports(path: Path, names: list[str]) -> dict[str, int]:
-    """A port for each name: the one kept in the JSON file at `path` while it is free, else another, which is then kept."""
+def kept_ports(path: Path, names: list[str], spoken_for: range = range(0)) -> dict[str, int]:
+    """A port for each name: the one kept in the JSON file at `path` while it is free, else another, which is then kept.
+
+    Never one of `spoken_for`: ports that the caller is about to give to somebody else.
+    """
     kept: dict[str, int] = json.loads(path.read_text("ascii")) if path.exists() else {}
     ports: dict[str, int] = {}
     for name in names:
         port = kept.get(name)
-        ports[name] = port if port is not None and is_free(port) else free_port(set(kept.values()) | set(ports.values()))
+        if port is None or port in spoken_for or not is_free(port):
+            port = free_port({*kept.values(), *ports.values(), *spoken_for})
+        ports[name] = port
     part = path.with_suffix(".part")
     part.write_text(json.dumps(ports, indent=2) + "\n", "ascii")
     part.replace(path)
