@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from services.shared.runtime import kafka, ledger
 from services.shared.runtime.ledger import Adoption, LedgerFollower, LedgerOwner, Position
@@ -211,6 +211,30 @@ async def test_who_stands_behind_the_ledger_does_not_take_it_over(stack: Setting
     assert len(await kafka.read_to_end(stack, TOPIC)) == before
     async with owner(stack) as level:
         assert await level.own(0, {"a": b"9"}, at(9)) is None
+
+
+async def test_two_writers_of_the_same_fold_do_not_correct_each_other(stack: Settings) -> None:
+    """One of them is behind for a moment: then it leaves the other's entries alone until its own next cut."""
+    tp = TopicPartition(stack.topic(TOPIC), 0)
+    async with owner(stack) as one, owner(stack) as other, following(stack) as view:
+        for two in (one, other):
+            await two.own(0, {"a": b"1"}, at(1))
+        await one.write(0, {"a": b"2"}, at(2))
+        await other.write(0, {"a": b"2"}, at(2))
+        await view.until(lambda v: v.sets[-1:] == [(2, {"a": b"2"})])
+
+        async def quiet() -> bool:
+            """Whether both have read all that there is, and answered nothing to it."""
+            end = (await one._tail.end_offsets([tp]))[tp]
+            if any(two._owned[0].tail_offset < end for two in (one, other)):
+                return False
+            async with one._owned[0].lock, other._owned[0].lock:  # who is answering holds it
+                return bool((await one._tail.end_offsets([tp]))[tp] == end)
+
+        async with asyncio.timeout(SECONDS_MAX):
+            while not await quiet():  # noqa: ASYNC110 - what is waited for is in the broker
+                await asyncio.sleep(0.02)
+        assert view.sets[-1] == (2, {"a": b"2"})
 
 
 async def test_who_lost_a_partition_writes_no_more(stack: Settings) -> None:
