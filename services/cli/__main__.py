@@ -19,6 +19,7 @@ COMMANDS = {
     "bulletin": "print the bulletin of a quarter",
     "export": "print the published figures, one row per key",
     "verify": "recompute the published figures from the raw log, by another path",
+    "trace": "say where a record is in the log, and which figures contain it",
     "keys": "add, list or revoke the API keys of agencies",
     "dead-letters": "list or redrive the records that were set aside",
 }

@@ -77,17 +77,17 @@ class Recount:
             "FROM (SELECT cell, first, last, count(*) AS n FROM standing GROUP BY ALL)"
         )
 
-    def today(self) -> date:
-        """The local day on which the newest record was appended."""
-        newest = datetime.fromtimestamp(self._newest_append / 1000, UTC).replace(tzinfo=None)
-        found = self.database.execute("SELECT local_day($1)", [newest]).fetchone()
+    def local_day(self, instant: int) -> date:
+        """The local day of an instant (ms)."""
+        when = datetime.fromtimestamp(instant / 1000, UTC).replace(tzinfo=None)
+        found = self.database.execute("SELECT local_day($1)", [when]).fetchone()
         assert found is not None
         day: date = found[0]
         return day
 
     def figures(self) -> Figures:
         """Every figure of the cut."""
-        now = self.today()
+        now = self.local_day(self._newest_append)  # by the log's own time
         self._spans()
         self.counts(now)
         self.database.execute(sql("derived"))
