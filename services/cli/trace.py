@@ -55,16 +55,14 @@ def _text(record: str, found: dict[str, Any]) -> str:
         return "\n".join([*lines, "nothing was published yet"])
     if counts is None:
         return "\n".join([*lines, f"counts in no figure of publication {found['publication']}"])
-    days = (
-        f"on {counts['on']}"
-        if "on" in counts
-        else f"from {counts['from']}" + (f" until {counts['until']}" if counts["until"] else "")
-    )
+    days = f"on {counts['on']}" if "on" in counts else f"from {counts['from']} on"
+    days += f", no longer from {counts['until']} on" if counts.get("until") else ""
     lines.append(f"counts as {' '.join(f'{k}={v}' for k, v in counts['cell'].items())}, {days}")
-    lines.append(f"in publication {found['publication']} it is in")
-    lines += [f"  {series}  {_periods(periods)}" for series, periods in found["figures"].items()]
+    if found["figures"]:
+        lines.append(f"in publication {found['publication']} it is in")
+        lines += [f"  {series}  {_periods(periods)}" for series, periods in found["figures"].items()]
     if found["derived"]:
-        lines.append(f"and in what is made of these: {', '.join(found['derived'])}")
+        lines.append(f"publication {found['publication']} makes of it, and of others: {', '.join(found['derived'])}")
     return "\n".join(lines)
 
 

@@ -70,7 +70,8 @@ def _of_key(records: Records, key: bytes) -> list[Records]:
 
 
 def _found(feed: str, partition: int, own: Records, aside: dict[int, str], published: _Published | None, folder: Path) -> Json:
-    """`versions`: in log order; `counts_as`: what stands at the published cut, or None; `figures`: the published series that
+    """`versions`: in log order; `counts_as`: what stands at the published cut, or None
+    (`until`: the first day on which it no longer counts); `figures`: the published series that
     contain it, with their periods; `derived`: the published indicators that are made of those."""
     cut = published.standing.cut.get(f"{feed}/{partition}", 0) if published else 0
     raw = RawPartition(feed, folder / "raw")
