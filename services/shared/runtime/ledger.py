@@ -22,6 +22,9 @@ from services.shared.statistics.ledger_set import MARK_KEY, MARK_KIND, Changes, 
 
 POLL_MS = 200  # how long a reader waits for news before it looks whether it shall stop
 SCRUB_SECONDS = 600.0  # a foreign tombstone can be compacted away before the tail sees it: the whole ledger is read this often
+# A set that does not become whole lacks a tombstone that was compacted away before the follower came to it: it is read from the
+# beginning after this long, which is longer than a writer that was killed in the middle of a cut needs to come back.
+REREAD_SECONDS = 60.0
 
 log = logging.getLogger("tolqyn.ledger")
 
@@ -217,6 +220,7 @@ class LedgerFollower:
         self._consumer: AIOKafkaConsumer = consumer(settings, "tolqyn-follow-" + "-".join(topics))
         self._readers: dict[TopicPartition, LedgerReader] = {}
         self._plain = {settings.topic(topic): topic for topic in topics}
+        self._open_since: dict[TopicPartition, float] = {}  # monotonic time; of partitions that hold what was not adopted yet
 
     async def start(self, stopping: asyncio.Event) -> None:
         """Connect and go to the beginning of every partition."""
@@ -256,6 +260,22 @@ class LedgerFollower:
             if adoptions:
                 held_back = {}
                 yield adoptions
+            await self._reread_what_stays_open()
+
+    async def _reread_what_stays_open(self) -> None:
+        now = time.monotonic()
+        for tp, reader in self._readers.items():
+            if reader.settled:
+                self._open_since.pop(tp, None)
+            elif now - self._open_since.setdefault(tp, now) > REREAD_SECONDS and await self._is_at_end(tp):
+                log.warning("reading %s/%d from its beginning: its set does not become whole", self._plain[tp.topic], tp.partition)
+                self._open_since[tp] = now
+                reader.start_anew()
+                await self._consumer.seek_to_beginning(tp)
+
+    async def _is_at_end(self, tp: TopicPartition) -> bool:
+        end = self._consumer.highwater(tp)
+        return end is not None and await self._consumer.position(tp) >= end
 
     def _read(self, tp: TopicPartition, records: list[ConsumerRecord]) -> Iterator[Adoption]:
         reader, topic = self._readers[tp], self._plain[tp.topic]

@@ -100,6 +100,17 @@ class LedgerReader:
         """Entries read that belong to no adopted set yet."""
         return len(self._unadopted)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing has been read since the set that was adopted."""
+        return not self._unadopted and (self._last_mark is None or self._last_mark is self.adopted)
+
+    def start_anew(self) -> None:
+        """Forget what is held: the ledger will be read from its beginning. What was adopted stays adopted."""
+        # Keys that do not come again are gone: their tombstones were compacted away.
+        self._unadopted = dict.fromkeys([*self._held.values, *self._unadopted])
+        self._held, self._last_mark = EntrySet(), None
+
     def read(self, key: str, value: bytes | None, kind: bytes | None) -> Changes | None:
         """Take one record in ledger order; the changes since the last adopted set if this one completes a set, else None."""
         if kind == MARK_KIND:
