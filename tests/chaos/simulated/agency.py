@@ -1,0 +1,40 @@
+"""What agencies send, with everything they get wrong: repeats, late versions, withdrawals, contradictions, rubbish."""
+
+import random
+
+import orjson
+
+RECORDS_PER_PARTITION = 5  # few, so that versions of one record meet often
+VERSIONS = 4
+VARIANTS = 4  # different contents that one version is sent with
+DAYS = ("2025-06-29", "2025-06-30", "2025-07-01")
+RUBBISH: tuple[bytes | None, ...] = (b"{not json", None, b'{"version":1,"action":"record"}x')
+
+
+def event(feed: str, partition: int, rng: random.Random) -> tuple[bytes, bytes | None, tuple[tuple[str, bytes], ...]]:
+    """(key, value, headers) of one record."""
+    number, version = rng.randrange(RECORDS_PER_PARTITION), rng.randrange(1, VERSIONS + 1)
+    key = f"agency/{partition}-{number}".encode()
+    headers = (("schema", f"{feed}/1".encode()),)
+    if rng.random() < 0.04:
+        return key, rng.choice(RUBBISH), headers
+    body: dict[str, object] = {"record_id": key.decode(), "version": version}
+    # The same version says the same again, mostly.
+    variant = 0 if rng.random() < 0.93 else rng.randrange(1, VARIANTS)
+    content = random.Random(f"{feed}/{partition}/{number}/{version}/{variant}")
+    if content.random() < 0.15:
+        return key, orjson.dumps({**body, "action": "withdraw"}), headers
+    body["action"] = "record"
+    body["citizenship"] = content.choice(["UZ", "TJ", "KZ"])
+    if feed == "border-crossings":
+        body["occurred_at"] = f"{content.choice(DAYS)}T{content.choice(['18:59:59.999', '19:00:00.000', '04:00:00.000'])}Z"
+        body["direction"] = "sideways" if rng.random() < 0.02 else content.choice(["arrival", "departure"])
+        body["counterpart"] = content.choice(["UZ", "RU"])
+        body["purpose"] = content.choice(["employment", "tourism"])
+    else:
+        body["category"] = content.choice(["1", "seasonal"])
+        body["valid_from"] = content.choice(DAYS)
+        body["valid_to"] = content.choice(["2025-07-01", "2025-12-31"])
+        if content.random() < 0.3:
+            body["revoked_on"] = content.choice(["2025-07-01", "2025-08-01"])
+    return key, orjson.dumps(body), headers

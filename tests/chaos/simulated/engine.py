@@ -1,0 +1,315 @@
+"""The real services as simulated processes: wired to the memory broker, each adopted set held against the oracle."""
+
+import asyncio
+import types
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from services.indicator_publisher import publisher
+from services.informality_estimates.stage import AGGREGATES_FOLD, EstimatesStage
+from services.informality_estimates.stage import FOLD as ESTIMATES_FOLD
+from services.quarterly_aggregates.stage import FOLD as AGGREGATES_STAGE_FOLD
+from services.quarterly_aggregates.stage import TALLY_FOLD, AggregatesStage
+from services.shared.runtime import dead_letters, event_log, faust_stage, kafka, ledger
+from services.shared.runtime.errors import Failure, Unavailable
+from services.shared.runtime.ledger import Adoption, LedgerFollower, LedgerOwner
+from services.shared.runtime.settings import Settings
+from services.shared.runtime.store import Publication, Published, Snapshot, Standing
+from services.shared.statistics import index
+from services.shared.statistics.contribution import CELLS_MAX
+from services.shared.statistics.feeds import FeedRules
+from services.shared.statistics.ledger_set import Cut, is_behind
+from services.shared.statistics.records import Records
+from services.tally import decode, partition, worker
+from tests.chaos.simulated import disk
+from tests.chaos.simulated.broker import Broker
+from tests.chaos.simulated.clients import Factories, Luck
+from tests.chaos.simulated.loop import SeededLoop
+from tests.chaos.simulated.oracle import Oracle
+
+AGGREGATES, ESTIMATES, INDICATORS = "aggregates.quarterly.v1", "estimates.informality.v1", "indicators.v1"
+LETTERS = "dead-letters.v1"
+
+
+class Wrong(Exception):
+    """The engine broke a promise."""
+
+
+class Context:
+    """As services are given it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.stopping = asyncio.Event()
+        self.ready = False
+
+    def set_ready(self) -> None:
+        self.ready = True
+
+    def set_not_ready(self, reason: str) -> None:
+        self.ready = False
+
+
+class Checker:
+    """Holds every set that a follower adopts against the oracle at the set's own cut."""
+
+    def __init__(self, broker: Broker, oracle: Oracle, feed: str) -> None:
+        self._broker, self._oracle, self._feed = broker, oracle, feed
+        self.checks = 0
+
+    def follow(self) -> Callable[[list[Adoption]], None]:
+        """A check for one follower, which sums its changes up."""
+        sets: dict[tuple[str, int], dict[str, bytes]] = defaultdict(dict)
+        cuts: dict[tuple[str, int], Cut] = {}
+
+        def check(adoptions: list[Adoption]) -> None:
+            for adoption in adoptions:
+                held = sets[adoption.topic, adoption.partition]
+                for key, value in adoption.changes.items():
+                    if value is None:
+                        held.pop(key, None)
+                    else:
+                        held[key] = value
+                place, cut = (adoption.topic, adoption.partition), adoption.mark.cut
+                if is_behind(cut, cuts.get(place, {})):
+                    raise Wrong(f"{place} went back from {cuts[place]} to {cut}")
+                cuts[place] = cut
+                self.check(adoption, held)
+
+        return check
+
+    def check(self, adoption: Adoption, held: dict[str, bytes]) -> None:
+        self.checks += 1
+        mark, oracle = adoption.mark, self._oracle
+        ends = oracle.end()
+        if any(offset > ends[name] for name, offset in mark.cut.items()):
+            raise Wrong(f"{adoption.topic}: the cut {mark.cut} is beyond the log's end {ends}")
+        if adoption.topic.startswith("tallies."):
+            truth = oracle.at(adoption.partition, mark.cut[f"{self._feed}/{adoption.partition}"])
+            wanted, letters = truth.sheets, truth.letters
+            missing = letters - {r.key for r in self._broker.topics[LETTERS][0].records}
+            if missing:
+                raise Wrong(f"{adoption.topic}: handed on before its dead letters were safe: {sorted(missing)}")
+        else:
+            wanted = oracle.aggregates(mark.cut) if adoption.topic == AGGREGATES else oracle.estimates(mark.cut)
+        if held != wanted:
+            raise Wrong(f"{adoption.topic}/{adoption.partition} at {mark.cut}: {differences(held, wanted)}")
+        if mark.log_time != oracle.log_time(mark.cut):
+            raise Wrong(f"{adoption.topic}/{adoption.partition} at {mark.cut}: the time of the newest record is another")
+
+
+def differences(held: dict[Any, Any], wanted: dict[Any, Any]) -> str:
+    keys = sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
+    return "; ".join(f"{key}: {held.get(key)} for {wanted.get(key)}" for key in keys[:3])
+
+
+class CheckedStage:
+    """A stage whose inputs are checked as it takes them."""
+
+    def __init__(self, stage: faust_stage.Stage, check: Callable[[list[Adoption]], None]) -> None:
+        self._stage, self._check = stage, check
+
+    def take(self, adoptions: list[Adoption]) -> None:
+        self._check(adoptions)
+        self._stage.take(adoptions)
+
+    def give(self) -> Any:
+        return self._stage.give()
+
+
+class BareHost(faust_stage.StageHost):
+    """A stage's host without the Faust process around it: the same follower, the same handing on, the same owner."""
+
+    def __init__(
+        self, context: Any, name: str, inputs: list[str], input_fold: int, output: str, output_fold: int, stage: Any
+    ) -> None:
+        self._context, self._name, self._stage = context, name, stage
+        self._owner = LedgerOwner(context.settings, output, output_fold)
+        self._owned = False
+        self._whole = {}
+        self._follower = LedgerFollower(context.settings, inputs, input_fold)
+
+    async def run(self) -> None:
+        stopping = self._context.stopping
+        await self._owner.start(stopping)
+        keeper = asyncio.ensure_future(self._owner.keep_right(stopping))
+        try:
+            await self._follower.start(stopping)
+            async for adoptions in self._follower.adoptions(stopping):
+                await self._hand_on(adoptions)
+                if keeper.done():
+                    keeper.result()
+        finally:
+            keeper.cancel()
+            await self._follower.stop()
+            await self._owner.stop()
+
+
+class MemoryStore:
+    """What PostgreSQL keeps, without SQL: goes away now and then, before or after it has done what was asked."""
+
+    def __init__(self, luck: Luck, oracle: Oracle) -> None:
+        self._luck, self._oracle = luck, oracle
+        self.wipe()
+
+    def wipe(self) -> None:
+        self._standing: Standing | None = None
+        self._snapshot: Snapshot | None = None
+
+    async def __aenter__(self) -> "MemoryStore":
+        await self._reach()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.sleep(0)
+
+    async def _reach(self) -> None:
+        await asyncio.sleep(0.01)
+        if self._luck.strikes("database_away"):
+            raise Unavailable("the database went away")
+
+    async def create(self) -> None:
+        await self._reach()
+
+    async def standing(self) -> Standing | None:
+        await self._reach()
+        return self._standing
+
+    async def snapshot(self) -> Snapshot | None:
+        await self._reach()
+        return self._snapshot
+
+    async def publish(self, new: Publication, known: Snapshot | None, now: datetime) -> Standing:
+        await self._reach()
+        before = self._snapshot
+        number = before.publication if before else 0
+        if number != (known.publication if known else 0):
+            raise Failure("another publisher was here: read its figures first")
+        if self._standing is not None and is_behind(new.standing.cut, self._standing.cut):
+            raise Failure("a cut behind the published one cannot be published")
+        wanted = self._oracle.observations(new.standing.cut)
+        if dict(new.observations) != dict(wanted):
+            raise Wrong(f"published at {new.standing.cut}: {differences(dict(new.observations), dict(wanted))}")
+        old = before.observations if before else {}
+        at = before.published_at + timedelta(milliseconds=1) if before else now
+        estimates = {key: body for (kind, key), body in new.annex.items() if kind == "estimate"}
+        found = {
+            k: old[k] if k in old and old[k][:9] == tuple(o) else Published(*o, number + 1, at) for k, o in new.observations.items()
+        }
+        if before is None or found != old or estimates != before.estimates:
+            self._snapshot = Snapshot(number + 1, at, new.standing.cut, found, [], estimates)
+        assert self._snapshot is not None
+        standing = new.standing._replace(publication=self._snapshot.publication, published_at=self._snapshot.published_at)
+        self._standing = standing
+        await self._reach()  # the answer may be lost
+        return standing
+
+
+class _Time:
+    """In place of the module `time`."""
+
+    def __init__(self, loop: SeededLoop) -> None:
+        self.monotonic = loop.time
+
+
+class Engine:
+    """Makes the services' main coroutines. One at a time: it puts the simulated world in the place of the real one."""
+
+    def __init__(self, broker: Broker, luck: Luck, oracle: Oracle, state: Path, feed: str) -> None:
+        self._broker, self._feed = broker, feed
+        self.checker = Checker(broker, oracle, feed)
+        self.store = MemoryStore(luck, oracle)
+        self._settings = Settings(bootstrap_servers="memory", database_url="memory", state_dir=state)
+        self._replace(broker, luck)
+
+    def _replace(self, broker: Broker, luck: Luck) -> None:
+        rng = broker.rng
+        factories, clock = Factories(broker, luck), _Time(broker.loop)
+        put: Callable[..., None] = setattr
+        for module in (kafka, ledger, event_log, dead_letters):
+            for name in ("producer", "consumer", "require"):
+                if hasattr(module, name):
+                    put(module, name, getattr(factories, name))
+        for module in (worker, ledger, faust_stage, publisher):
+            put(module, "time", clock)
+        put(event_log, "whole_batches", types.SimpleNamespace(install=lambda _: False))
+        put(worker, "RunStore", disk.UnluckyStore)
+        put(publisher, "Store", types.SimpleNamespace(of=lambda _: self.store))
+        disk.LUCK[:] = [luck]
+        # Small numbers, so that what takes hours at scale happens within seconds.
+        put(ledger, "POLL_MS", 500)
+        put(event_log, "POLL_MS", 300)
+        put(ledger, "SCRUB_SECONDS", rng.choice([2.0, 5.0, 15.0]))
+        put(partition, "decode", decode.decode if rng.random() < 0.1 else decode_once)
+        put(ledger, "REREAD_SECONDS", rng.choice([3.0, 10.0]))
+        put(worker, "FOLD_RECORDS_MIN", rng.choice([1, 4, 15]))
+        put(worker, "CUT_SECONDS_MAX", rng.choice([0.6, 2.0]))
+        put(index, "TIER_RUNS_MAX", rng.choice([2, 3, 8]))
+
+    def tally(self, context: Context, instance: str) -> Awaitable[None]:
+        return worker.TallyWorker(context, self._feed, instance).run()  # type: ignore[arg-type]
+
+    def aggregates(self, context: Context) -> Awaitable[None]:
+        topic = f"tallies.{self._feed}.v1"
+        stage = AggregatesStage([(topic, number) for number in range(self._broker.counts[topic])])
+        checked = CheckedStage(stage, self.checker.follow())
+        return BareHost(context, "aggregates", [topic], TALLY_FOLD, AGGREGATES, AGGREGATES_STAGE_FOLD, checked).run()
+
+    def estimates(self, context: Context) -> Awaitable[None]:
+        stage = CheckedStage(EstimatesStage(), self.checker.follow())
+        return BareHost(context, "estimates", [AGGREGATES], AGGREGATES_FOLD, ESTIMATES, ESTIMATES_FOLD, stage).run()
+
+    def publisher(self, context: Context) -> Awaitable[None]:
+        service = publisher.Publisher(context)  # type: ignore[arg-type]
+        check, take = self.checker.follow(), service._alignment.take
+
+        def take_checked(adoption: Adoption) -> None:
+            check([adoption])
+            take(adoption)
+
+        service._alignment.take = take_checked  # type: ignore[method-assign]
+        return service.run()
+
+    def settings(self) -> Settings:
+        return self._settings
+
+
+_KNOWN: dict[tuple[Any, ...], tuple[int, int, int, str, int, str]] = {}
+
+
+def decode_once(rules: FeedRules, cells: decode.Cells, records: Records) -> decode.Decoded:
+    """As tally's `decode`, which is asked about each record only once, alone: its contract is that neighbours do not matter.
+
+    Most of a run's time goes there otherwise. One run in ten uses the real one on the real batches.
+    """
+    rows, unreadable = [], []
+    for place in range(len(records.offsets)):
+        record = Records(*([column[place]] for column in records))  # type: ignore[arg-type]
+        known = (rules.feed, *record.keys, *record.values, *record.headers)
+        if known not in _KNOWN:
+            _KNOWN[known] = _decode_alone(rules, record)
+        *row, text, contribution, reason = _KNOWN[known]
+        if reason:
+            unreadable.append((place, reason))
+        else:
+            rows.append((place, *row, (contribution | cells.number(text)) if text else 0))
+    columns = list(zip(*rows, strict=True)) or [(), (), (), (), ()]
+    kinds = (np.int64, np.uint64, np.uint64, np.int64, np.uint64)
+    positions, high, low, versions, contributions = (np.array(c, kind) for c, kind in zip(columns, kinds, strict=True))
+    return decode.Decoded(positions, high, low, versions, contributions, unreadable)
+
+
+def _decode_alone(rules: FeedRules, record: Records) -> tuple[int, int, int, str, int, str]:
+    """(key's halves, version, cell text, contribution without its cell, what is wrong)."""
+    cells = decode.Cells(rules, [])
+    found = decode.decode(rules, cells, record)
+    if found.unreadable:
+        return 0, 0, 0, "", 0, found.unreadable[0][1]
+    contribution = int(found.contributions[0])
+    cell = contribution & (CELLS_MAX - 1)
+    return int(found.high[0]), int(found.low[0]), int(found.versions[0]), cells.texts[cell], contribution - cell, ""

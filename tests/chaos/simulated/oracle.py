@@ -1,0 +1,149 @@
+"""What is true at a cut: a plain Python fold of the whole log, record by record, sharing no code with the engine's fold.
+
+From the sheets on, aggregates, estimates and observations are the engine's own pure functions, applied once to the whole set:
+their formulas have their own tests; here it matters that nothing else than the function of the cut is ever handed on.
+"""
+
+import json
+from collections import defaultdict
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+
+from services.indicator_publisher.publisher import load_units
+from services.shared.statistics.aggregates import Aggregates
+from services.shared.statistics.indicators import observations
+from services.shared.statistics.informality import MEASURES, estimates
+from services.shared.statistics.ledger_set import Cut
+from tests.chaos.simulated.broker import Broker, Record
+
+UTC_OFFSET = timedelta(hours=5)  # of all dates in the runs
+UNITS = load_units()
+Content = tuple[str, str, str | None]  # cell, first day, the day on which it ends
+
+
+class Truth(NamedTuple):
+    """Of one partition up to one offset."""
+
+    sheets: dict[str, bytes]
+    letters: set[bytes]
+    log_time: int
+
+
+class Oracle:
+    """Of one feed's log as it stands in the broker."""
+
+    def __init__(self, broker: Broker, feed: str) -> None:
+        self._broker, self._feed = broker, feed
+        self.topic = f"events.{feed}.v1"
+        self._truths: dict[tuple[int, int], Truth] = {}
+        self._sets: dict[tuple[str, tuple[tuple[str, int], ...]], Any] = {}
+
+    def forget(self) -> None:
+        """The log is another one now."""
+        self._truths, self._sets = {}, {}
+
+    def end(self) -> Cut:
+        return {f"{self._feed}/{n}": log.end for n, log in enumerate(self._broker.topics[self.topic])}
+
+    def at(self, partition: int, offset: int) -> Truth:
+        known = self._truths.get((partition, offset))
+        if known is None:
+            records = self._broker.topics[self.topic][partition].records[:offset]
+            known = self._truths[partition, offset] = fold(self._feed, records)
+        return known
+
+    def _partitions(self, cut: Cut) -> list[tuple[int, Truth]]:
+        return [(int(name.rpartition("/")[2]), self.at(int(name.rpartition("/")[2]), offset)) for name, offset in cut.items()]
+
+    def log_time(self, cut: Cut) -> int:
+        return max(truth.log_time for _, truth in self._partitions(cut))
+
+    def _once(self, what: str, cut: Cut, make: Any) -> Any:
+        key = (what, tuple(sorted(cut.items())))
+        if key not in self._sets:
+            self._sets[key] = make()
+        return self._sets[key]
+
+    def aggregates(self, cut: Cut) -> dict[str, bytes]:
+        def make() -> dict[str, bytes]:
+            aggregates = Aggregates()
+            for number, truth in self._partitions(cut):
+                aggregates.apply(self._feed, number, dict(truth.sheets))
+            return {key: value for key, value in aggregates.changes(self.log_time(cut)).items() if value is not None}
+
+        return self._once("aggregates", cut, make)  # type: ignore[no-any-return]
+
+    def estimates(self, cut: Cut) -> dict[str, bytes]:
+        def make() -> dict[str, bytes]:
+            entries = {k: orjson.loads(v) for k, v in self.aggregates(cut).items() if k.partition("|")[0] in MEASURES}
+            found = estimates(entries, self.log_time(cut))
+            return {key: orjson.dumps(value, option=orjson.OPT_SORT_KEYS) for key, value in found.items()}
+
+        return self._once("estimates", cut, make)  # type: ignore[no-any-return]
+
+    def observations(self, cut: Cut) -> dict[tuple[str, str], Any]:
+        def make() -> dict[tuple[str, str], Any]:
+            entries = {k: orjson.loads(v) for k, v in self.aggregates(cut).items()}
+            return observations(entries, [orjson.loads(v) for v in self.estimates(cut).values()], UNITS)
+
+        return self._once("observations", cut, make)  # type: ignore[no-any-return]
+
+
+def fold(feed: str, records: list[Record]) -> Truth:
+    """The highest version counts; of equal versions the first; other contents of an equal version are dead letters."""
+    best: dict[bytes, tuple[int, Content | None]] = {}
+    letters = set()
+    for record in records:
+        read = _read(feed, record)
+        place = f"{record.topic}/{record.partition}/{record.offset}".encode()
+        if read is None or record.key is None:
+            letters.add(place)
+            continue
+        known = best.get(record.key)
+        if known is None or read[0] > known[0]:
+            best[record.key] = read
+        elif read[0] == known[0] and read[1] != known[1]:
+            letters.add(place)
+    return Truth(_sheets(best), letters, max((r.timestamp for r in records), default=0))
+
+
+def _read(feed: str, record: Record) -> tuple[int, Content | None] | None:
+    """(version, content) of a record; None if it cannot be read."""
+    try:
+        body = json.loads(record.value or b"")
+    except ValueError:
+        return None
+    if body["action"] == "withdraw":
+        return body["version"], None
+    if feed == "border-crossings":
+        if body["direction"] not in ("arrival", "departure"):
+            return None
+        day = (datetime.fromisoformat(body["occurred_at"].rstrip("Z")) + UTC_OFFSET).date()
+        cell = "|".join(body[field] for field in ("direction", "citizenship", "counterpart", "purpose"))
+        return body["version"], (cell, day.isoformat(), None)
+    ends = date.fromisoformat(body["valid_to"]) + timedelta(days=1)
+    if "revoked_on" in body:
+        ends = min(ends, date.fromisoformat(body["revoked_on"]))
+    first = date.fromisoformat(body["valid_from"])
+    return body["version"], (f"{body['citizenship']}|{body['category']}", first.isoformat(), max(first, ends).isoformat())
+
+
+def _sheets(best: dict[bytes, tuple[int, Content | None]]) -> dict[str, bytes]:
+    starts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    ends: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for _, content in best.values():
+        if content is not None:
+            cell, first, last = content
+            starts[first][cell] += 1
+            if last is not None:
+                ends[last][cell] += 1
+    sheets = {}
+    for day in starts.keys() | ends.keys():
+        cells = sorted(starts[day].keys() | ends[day].keys())
+        sheet = {"day": day, "cells": cells, "counts": [starts[day].get(cell, 0) for cell in cells]}
+        if ends[day]:
+            sheet["ended"] = [ends[day].get(cell, 0) for cell in cells]
+        sheets[day] = json.dumps(sheet, separators=(",", ":")).encode()
+    return sheets
