@@ -57,21 +57,28 @@ class Publisher:
         await self._ledger.start(stopping)
         await self._follower.start(stopping)
         keeper = asyncio.ensure_future(self._ledger.keep_right(stopping))
+        work = asyncio.ensure_future(self._work())
         try:
-            await self._connect()
-            async for adoptions in self._follower.adoptions(stopping):
-                for adoption in adoptions:
-                    self._alignment.take(adoption)
-                aligned = self._alignment.give()
-                if aligned is not None:
-                    await self._publish(aligned)
-                if keeper.done():
-                    keeper.result()
+            # Whichever ends first: the work because the service stops, either of them because it failed.
+            for done in (await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED))[0]:
+                done.result()
+            await work
         finally:
             keeper.cancel()
+            work.cancel()
             await self._follower.stop()
             await self._ledger.stop()
             await self._store.__aexit__(None, None, None)
+
+    async def _work(self) -> None:
+        """Publish what the ledgers bring, cut by cut."""
+        await self._connect()
+        async for adoptions in self._follower.adoptions(self._context.stopping):
+            for adoption in adoptions:
+                self._alignment.take(adoption)
+            aligned = self._alignment.give()
+            if aligned is not None:
+                await self._publish(aligned)
 
     async def _connect(self) -> None:
         """Reach the database, however long it is away, and make the topic equal to what it holds."""

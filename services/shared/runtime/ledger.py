@@ -124,6 +124,8 @@ class LedgerOwner:
         if mine is None:
             return  # lost in the meantime: its new owner writes
         async with mine.lock:
+            if self._owned.get(partition) is not mine:
+                return  # lost while we waited for a repair to end
             entries = mine.entries
             news = {k: v for k, v in changes.items() if entries.values.get(k) != v}
             for key, value in news.items():
