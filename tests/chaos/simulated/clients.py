@@ -106,6 +106,7 @@ class Consumer:
         self._group = broker.group(group_id) if group_id else None
         self._listener: Any = None
         self.topic = ""
+        self._given_back = False
         self.cut_off = False  # the group does not reach it: a zombie
 
     async def start(self) -> None:
@@ -123,11 +124,13 @@ class Consumer:
 
     async def revoke(self, _: tuple[int, ...]) -> None:
         await self._pause_a_little()
-        if self._positions:
+        if self._positions and not self._given_back:
+            self._given_back = True
             await self._listener.on_partitions_revoked(list(self._positions))
 
     async def grant(self, partitions: tuple[int, ...]) -> None:
-        await self._pause_a_little()
+        await self.revoke(())  # nobody joins again without giving back first, however late it hears of it
+        self._given_back = False
         self._positions = {TopicPartition(self.topic, number): 0 for number in partitions}
         self._paused, self._high = set(), {}
         # As in aiokafka: the callback runs up to its first await before anybody can fetch.

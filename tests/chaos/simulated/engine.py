@@ -300,8 +300,8 @@ def decode_once(rules: FeedRules, cells: decode.Cells, records: Records) -> deco
             rows.append((place, *row, (contribution | cells.number(text)) if text else 0))
     columns = list(zip(*rows, strict=True)) or [(), (), (), (), ()]
     kinds = (np.int64, np.uint64, np.uint64, np.int64, np.uint64)
-    positions, high, low, versions, contributions = (np.array(c, kind) for c, kind in zip(columns, kinds, strict=True))
-    return decode.Decoded(positions, high, low, versions, contributions, unreadable)
+    arrays: list[Any] = [np.array(c, kind) for c, kind in zip(columns, kinds, strict=True)]
+    return decode.Decoded(*arrays, unreadable)  # type: ignore[call-arg]
 
 
 def _decode_alone(rules: FeedRules, record: Records) -> tuple[int, int, int, str, int, str]:
