@@ -48,7 +48,6 @@ class Recount:
             "memory_limit": MEMORY,
             "temp_directory": str(folder),
             "autoinstall_known_extensions": False,
-            "TimeZone": "UTC",
         }
         self.database = duckdb.connect(":memory:", config=config)
         self.database.execute(sql("rules"))
