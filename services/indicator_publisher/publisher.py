@@ -16,7 +16,7 @@ import orjson
 
 from services.indicator_publisher.alignment import Aligned, Alignment
 from services.shared.runtime import metrics
-from services.shared.runtime.errors import ConfigurationError, Unavailable
+from services.shared.runtime.errors import ConfigurationError, Failure, Unavailable
 from services.shared.runtime.ledger import LedgerFollower, LedgerOwner, Position
 from services.shared.runtime.service import ServiceContext
 from services.shared.runtime.store import Annex, Publication, Published, Snapshot, Standing, Store
@@ -89,7 +89,9 @@ class Publisher:
                 await self._store.create()
                 self._known = await self._store.snapshot()
                 standing = await self._store.standing()
-                break
+                if (standing.publication if standing else 0) == (self._known.publication if self._known else 0):
+                    break
+                log.info("another publisher published while the figures were read: reading them again")
             except Unavailable as error:
                 self._context.set_not_ready(str(error))
                 log.warning("%s", error)
@@ -139,6 +141,8 @@ class Publisher:
         if before is None or before.publication != now.publication:
             self._known = await self._store.snapshot()
         assert self._known is not None
+        if self._known.publication != now.publication:  # its figures must not go out under our cut
+            raise Failure("another publisher was here: read its figures first")
         old = before.observations if before is not None else {}
         new = self._known.observations
         changes: Changes = {f"{s}:{p}": None for s, p in old.keys() - new.keys()}

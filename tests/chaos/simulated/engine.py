@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from services.indicator_publisher import publisher
 from services.informality_estimates.stage import AGGREGATES_FOLD, EstimatesStage
@@ -23,17 +24,18 @@ from services.shared.runtime.store import Publication, Published, Snapshot, Stan
 from services.shared.statistics import index
 from services.shared.statistics.contribution import CELLS_MAX
 from services.shared.statistics.feeds import FeedRules
-from services.shared.statistics.ledger_set import Cut, is_behind
+from services.shared.statistics.ledger_set import Cut, LedgerReader, is_behind
 from services.shared.statistics.records import Records
 from services.tally import decode, partition, worker
 from tests.chaos.simulated import disk
-from tests.chaos.simulated.broker import Broker
+from tests.chaos.simulated.broker import Broker, Record
 from tests.chaos.simulated.clients import Factories, Luck
 from tests.chaos.simulated.loop import SeededLoop
 from tests.chaos.simulated.oracle import Oracle
 
 AGGREGATES, ESTIMATES, INDICATORS = "aggregates.quarterly.v1", "estimates.informality.v1", "indicators.v1"
 LETTERS = "dead-letters.v1"
+_FIELDS = ("OBS_VALUE", "LOWER", "UPPER", "OBS_STATUS")  # of an entry of `indicators.v1`
 
 
 class Wrong(Exception):
@@ -61,6 +63,28 @@ class Checker:
     def __init__(self, broker: Broker, oracle: Oracle, feed: str) -> None:
         self._broker, self._oracle, self._feed = broker, oracle, feed
         self.checks = 0
+        self._published: dict[str, bytes | None] = {}
+        broker.on_append = self.watch
+
+    def watch(self, record: Record) -> None:
+        """A reader of `indicators.v1`, which sees it as it is written."""
+        if record.topic != INDICATORS:
+            return
+        if record.offset == 0:
+            self._reader, self._published = LedgerReader(publisher.FOLD), {}
+        assert record.key is not None
+        changes = self._reader.read(record.key.decode(), record.value, dict(record.headers).get("kind"))
+        if changes is None:
+            return
+        self.checks += 1
+        self._published.update(changes)
+        assert self._reader.adopted is not None
+        cut = self._reader.adopted.cut
+        held = {key: tuple(orjson.loads(value)[f] for f in _FIELDS) for key, value in self._published.items() if value is not None}
+        found = self._oracle.observations(cut).values()
+        wanted = {f"{o.series}:{o.period}": (o.value, o.lower, o.upper, o.status) for o in found}
+        if held != wanted:
+            raise Wrong(f"{INDICATORS} at {cut}: {differences(held, wanted)}")
 
     def follow(self) -> Callable[[list[Adoption]], None]:
         """A check for one follower, which sums its changes up."""
@@ -89,6 +113,8 @@ class Checker:
         ends = oracle.end()
         if any(offset > ends[name] for name, offset in mark.cut.items()):
             raise Wrong(f"{adoption.topic}: the cut {mark.cut} is beyond the log's end {ends}")
+        if not adoption.topic.startswith("tallies.") and mark.cut.keys() != ends.keys():
+            raise Wrong(f"{adoption.topic}: the cut {mark.cut} is not one of all partitions")
         if adoption.topic.startswith("tallies."):
             truth = oracle.at(adoption.partition, mark.cut[f"{self._feed}/{adoption.partition}"])
             wanted, letters = truth.sheets, truth.letters
