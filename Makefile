@@ -1,13 +1,15 @@
 # Everything starts here: each target first sees to its set-up. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test up down check lock clean setup test-tools
+.PHONY: help run test up down check lock clean setup test-tools chaos-seeds mutants
 
 help:
 	@echo 'make run    the main job: local stack up, the sample of 2025-Q1 and Q2 sent in, the bulletin printed and served'
 	@echo 'make up     the local stack in the background; returns when it is ready'
 	@echo 'make down   stop it; its state stays in TOLQYN_HOME (.tolqyn)'
 	@echo 'make test   make check, then all tests'
+	@echo 'make chaos-seeds N=20000  simulated faults: N more seeds than were ever played in this checkout'
+	@echo 'make mutants  breaks the engine in one place after the other and shows which seed or test finds out'
 	@echo 'make check  format, lint, types, walls between the packages, generated contracts'
 	@echo 'make lock   renew requirements.txt from requirements.in (needs uv)'
 	@echo 'make clean  stop the local stack; remove its state, .venv and all caches of this folder'
@@ -37,6 +39,13 @@ check: setup
 
 test: test-tools check
 	.venv/bin/pytest
+
+N ?= 20000
+chaos-seeds: setup
+	.venv/bin/python -m tests.chaos.simulated --advance $(N)
+
+mutants: test-tools
+	.venv/bin/python -m tests.chaos.mutants
 
 lock:
 	@command -v uv >/dev/null || { echo 'tolqyn: make lock needs uv: pip install uv' >&2; exit 1; }

@@ -1,0 +1,85 @@
+"""Break a copy of the engine in one place after the other; show which seed or test finds out.
+
+python -m tests.chaos.mutants [PART OF A NAME]
+
+Exit 1 if a mutant survives that is not said to be harmless, or if one that is said to be is found out.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.mutants.catalogue import MUTANTS, Mutant
+
+ROOT = Path(__file__).parents[3]
+COPIED = ("services", "schemas", "tests", "pyproject.toml")
+SEEDS = 400  # of each mutant at most; most fall within the first ten
+TESTS = (
+    "tests/property",
+    "tests/unit/tally",
+    "tests/unit/statistics",
+    "tests/chaos/test_found_by_seeds.py",
+    "tests/integration/test_ledger.py",
+)
+SECONDS_MAX = 600.0
+
+
+def survives(mutant: Mutant, folder: Path) -> str:
+    """What finds the mutant out; empty if nothing does."""
+    for name, text, other in mutant.edits:
+        path = folder / name
+        source = path.read_text("utf-8")
+        assert source.count(text) == 1, f"{mutant.name}: the text to change is there {source.count(text)} times in {name}"
+        path.write_text(source.replace(text, other), "utf-8")
+    try:
+        done = run(folder, "tests.chaos.simulated", "--start", "0", "--count", str(SEEDS))
+        if done.returncode:
+            found = re.search(r"^seed (\d+): (.*)", done.stdout, re.MULTILINE)
+            return f"seed {found[1]}: {found[2]}" if found else f"simulation: {done.stderr.strip().splitlines()[-1]}"
+        done = run(folder, "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS)
+        if done.returncode:
+            found = re.search(r"^FAILED (?:.*::)?(\S+)", done.stdout, re.MULTILINE)
+            return f"test {found[1]}" if found else "tests: " + done.stdout.strip().splitlines()[-1]
+        return ""
+    finally:
+        for name, _, _ in mutant.edits:
+            shutil.copyfile(ROOT / name, folder / name)
+
+
+def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # The copy, not the installed tree; no bytecode, which could outlive the source it was made of.
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS_MAX,
+    )  # fmt: skip
+
+
+def main(part: str) -> int:
+    chosen = [mutant for mutant in MUTANTS if part in mutant.name]
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="tolqyn-mutants-") as name:
+        folder = Path(name)
+        for source in COPIED:
+            path = ROOT / source
+            if path.is_dir():
+                shutil.copytree(path, folder / source, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copyfile(path, folder / source)
+        where = run(folder, "tests.chaos.mutants.where")
+        assert where.stdout.strip().startswith(str(folder)), f"the copy is not what would be tested: {where.stdout}{where.stderr}"
+        print(f"| mutant | found out by |\n|---|---|  ({SEEDS} seeds from 0, then tests)")
+        for mutant in chosen:
+            found = survives(mutant, folder)
+            wrong += bool(found) == bool(mutant.harmless)
+            print(f"| {mutant.name} | {found[:150] or ('nothing: ' + (mutant.harmless or 'IT SURVIVES'))} |", flush=True)
+    print(f"{len(chosen)} mutants, {wrong} not as expected")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))

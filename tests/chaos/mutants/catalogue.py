@@ -1,0 +1,225 @@
+"""The mutants: a text of one source file, and what it becomes. The text must be there exactly once."""
+
+from typing import NamedTuple
+
+LEDGER = "services/shared/runtime/ledger.py"
+LEDGER_SET = "services/shared/statistics/ledger_set.py"
+WORKER = "services/tally/worker.py"
+PARTITION = "services/tally/partition.py"
+STORE = "services/shared/runtime/run_store.py"
+FOLD = "services/shared/statistics/fold.py"
+INDEX = "services/shared/statistics/index.py"
+LETTERS = "services/shared/runtime/dead_letters.py"
+HOST = "services/shared/runtime/faust_stage.py"
+ALIGNMENT = "services/indicator_publisher/alignment.py"
+
+
+class Mutant(NamedTuple):
+    """`edits`: (file, text, what it becomes). `harmless`: why nothing can find it out, for rules that others cover; else empty."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+    harmless: str = ""
+
+
+MUTANTS = (
+    Mutant("none: the engine as it is", (), "it is right"),
+    Mutant(
+        "the last version in the log counts, not the highest",
+        ((FOLD, "wins = group * width + rank > before", "wins = np.ones(n + k, bool)"),),
+    ),
+    Mutant(
+        "an equal version of other content replaces the first",
+        ((FOLD, "wins = group * width + rank > before", "wins = group * width + rank >= before"),),
+    ),
+    Mutant(
+        "a new version is added, the old one not taken back",
+        (
+            (
+                PARTITION,
+                "count(resolved.contributions, resolved.retracted)",
+                "count(resolved.contributions, resolved.retracted[:0])",
+            ),
+        ),
+    ),
+    Mutant(
+        "merged runs keep the oldest version of a record",
+        ((INDEX, "order = np.lexsort((low, high))  # stable", "order = np.lexsort((versions, low, high))  # stable"),),
+    ),
+    Mutant(
+        "the offset is saved without the counts",
+        ((WORKER, "    fresh = fold.fresh_run()\n", "    fresh = None\n"),),
+    ),
+    Mutant(
+        "the last record is folded again after a restart",
+        (
+            (
+                WORKER,
+                "fold.offset, fold.last_offset = manifest.offset,",
+                "fold.offset, fold.last_offset = max(0, manifest.offset - 1),",
+            ),
+        ),
+    ),
+    Mutant(
+        "reading goes on one record too far after a restart",
+        (
+            (
+                WORKER,
+                "self._log.seek(number, self._parts[number].fold.offset)",
+                "self._log.seek(number, self._parts[number].fold.offset + 1)",
+            ),
+        ),
+    ),
+    Mutant(
+        "state is loaded whatever its checksums say",
+        (
+            (STORE, 'if checksum.decode("ascii", "replace") != xxhash.xxh3_128_hexdigest(body):', "if False:"),
+            (STORE, "if xxhash.xxh3_128_hexdigest(data) != checksum:", "if False:"),
+        ),
+    ),
+    Mutant(
+        "state is loaded whatever log it was folded from",
+        ((WORKER, "                await self._check_identity(number, manifest, end)\n", ""),),
+    ),
+    Mutant(
+        "a cut does not wait for its dead letters",
+        ((WORKER, "        await self._dead.flush()\n", ""),),
+    ),
+    Mutant(
+        "one of two cuts at a time does not wait for its dead letters (seed 109)",
+        (
+            (
+                LETTERS,
+                "        await asyncio.gather(*self._acks)\n",
+                "        acks, self._acks = self._acks, []\n        await asyncio.gather(*acks)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no mark when only the offset moved",
+        (
+            (
+                LEDGER,
+                "            await self._send(partition, {**again, **news})\n            await self._mark(partition, mine)\n",
+                "            await self._send(partition, {**again, **news})\n            if again or news:\n"
+                "                await self._mark(partition, mine)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "the mark names the cut before",
+        (
+            (
+                LEDGER,
+                "            mine.position = position\n",
+                "            mine.position, position = position, mine.position or position\n            mine.position = position\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a set is adopted without comparing its digest",
+        (
+            (
+                LEDGER_SET,
+                "if mark.entries != len(self._held.values) or mark.digest != self._held.digest():",
+                "if mark.entries != len(self._held.values):",
+            ),
+        ),
+    ),
+    Mutant(
+        "a set is adopted at every mark",
+        ((LEDGER_SET, "if mark.entries != len(self._held.values) or mark.digest != self._held.digest():", "if False:"),),
+    ),
+    Mutant(
+        "the entries are not counted, only their digest compared",
+        (
+            (
+                LEDGER_SET,
+                "if mark.entries != len(self._held.values) or mark.digest != self._held.digest():",
+                "if mark.digest != self._held.digest():",
+            ),
+        ),
+        "the digest is of all entries: no set of another size has it. The count is a cheap look before the comparison",
+    ),
+    Mutant(
+        "a reader accepts a lower cut",
+        ((LEDGER_SET, "if self.adopted is not None and is_behind(mark.cut, self.adopted.cut):", "if False:"),),
+    ),
+    Mutant(
+        "a set of other rules is adopted",
+        (
+            (
+                LEDGER_SET,
+                "if mark is None or mark.fold != self._fold or mark is self.adopted:",
+                "if mark is None or mark is self.adopted:",
+            ),
+        ),
+    ),
+    Mutant(
+        "an owner repairs nothing",
+        (
+            (LEDGER, "        if mine is None or not foreign:\n            return\n", "        return\n"),
+            (LEDGER, "                if time.monotonic() - mine.scrubbed > SCRUB_SECONDS:\n", "                if False:\n"),
+        ),
+    ),
+    Mutant(
+        "an owner does not read its whole ledger now and then",
+        ((LEDGER, "                if time.monotonic() - mine.scrubbed > SCRUB_SECONDS:\n", "                if False:\n"),),
+    ),
+    Mutant(
+        "a new owner writes nothing at first",
+        (
+            (
+                LEDGER,
+                "        await self.write(partition, held.differences(wanted), position)\n",
+                "        mine.position = position\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a new owner trusts what it finds in the ledger",
+        ((LEDGER, "await self.write(partition, held.differences(wanted), position)", "await self.write(partition, {}, position)"),),
+    ),
+    Mutant(
+        "a new owner does not heed a mark that is ahead of it",
+        ((LEDGER, "if mark is not None and mark.fold == self._fold and is_behind(position.cut, mark.cut):", "if False:"),),
+    ),
+    Mutant(
+        "tombstones are not written",
+        (
+            (
+                LEDGER,
+                "            for key, value in changes.items()\n        ]",
+                "            for key, value in changes.items()\n            if value is not None\n        ]",
+            ),
+        ),
+    ),
+    Mutant(
+        "a follower never reads anew (seed 419)",
+        ((LEDGER, "            await self._reread_what_stays_open()\n", ""),),
+    ),
+    Mutant(
+        "a follower answers before it has come to the end",
+        ((LEDGER, "behind = {tp for tp, end in ends.items() if end > 0}", "behind: set[TopicPartition] = set()"),),
+        "every set is whole at its own cut, and an owner does not go behind the mark that stands: answering early costs work only",
+    ),
+    Mutant(
+        "a stage does without one of its inputs",
+        (("services/quarterly_aggregates/stage.py", "if len(marks) < len(self._marks):", "if not marks:"),),
+    ),
+    Mutant(
+        "the publisher puts unequal cuts together",
+        ((ALIGNMENT, "return mark.log_time, frozenset(mark.cut.items())", "return 0, frozenset()"),),
+    ),
+    Mutant(
+        "the rest after a cut is as long as a suspended process was (seed 106)",
+        (
+            (HOST, "await asyncio.sleep(min(REST * took, REST_SECONDS_MAX))", "await asyncio.sleep(REST * took)"),
+            (WORKER, "min(CUT_REST * (ended - started), CUT_SECONDS_MAX)", "CUT_REST * (ended - started)"),
+        ),
+    ),
+    Mutant(
+        "a saved fold of nothing cannot be taken up (seed 1)",
+        ((WORKER, "        if manifest.offset == 0:\n            return  # nothing was folded: that is true of every log\n", ""),),
+    ),
+)

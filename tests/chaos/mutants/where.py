@@ -1,0 +1,5 @@
+"""Says which copy of the engine Python finds."""
+
+import services.shared
+
+print(services.shared.__path__[0])
