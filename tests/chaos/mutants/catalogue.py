@@ -11,6 +11,7 @@ FOLD = "services/shared/statistics/fold.py"
 INDEX = "services/shared/statistics/index.py"
 LETTERS = "services/shared/runtime/dead_letters.py"
 HOST = "services/shared/runtime/faust_stage.py"
+PUBLISHER = "services/indicator_publisher/publisher.py"
 ALIGNMENT = "services/indicator_publisher/alignment.py"
 
 
@@ -210,6 +211,17 @@ MUTANTS = (
     Mutant(
         "the publisher puts unequal cuts together",
         ((ALIGNMENT, "return mark.log_time, frozenset(mark.cut.items())", "return 0, frozenset()"),),
+    ),
+    Mutant(
+        "the publisher writes another's figures under its own cut (seed 31721)",
+        (
+            (
+                PUBLISHER,
+                "if (standing.publication if standing else 0) == (self._known.publication if self._known else 0):",
+                "if True:",
+            ),
+            (PUBLISHER, "        if self._known.publication != now.publication:", "        if False:"),
+        ),
     ),
     Mutant(
         "the rest after a cut is as long as a suspended process was (seed 106)",

@@ -271,7 +271,7 @@ class Engine:
         put(ledger, "POLL_MS", 500)
         put(event_log, "POLL_MS", 300)
         put(ledger, "SCRUB_SECONDS", rng.choice([2.0, 5.0, 15.0]))
-        put(partition, "decode", decode.decode if rng.random() < 0.1 else decode_once)
+        put(partition, "decode", decode.decode if rng.random() < 0.05 else decode_once)
         put(ledger, "REREAD_SECONDS", rng.choice([3.0, 10.0]))
         put(worker, "FOLD_RECORDS_MIN", rng.choice([1, 4, 15]))
         put(worker, "CUT_SECONDS_MAX", rng.choice([0.6, 2.0]))
@@ -311,7 +311,7 @@ _KNOWN: dict[tuple[Any, ...], tuple[int, int, int, str, int, str]] = {}
 def decode_once(rules: FeedRules, cells: decode.Cells, records: Records) -> decode.Decoded:
     """As tally's `decode`, which is asked about each record only once, alone: its contract is that neighbours do not matter.
 
-    Most of a run's time goes there otherwise. One run in ten uses the real one on the real batches.
+    Most of a run's time goes there otherwise. One run in twenty uses the real one on the real batches.
     """
     rows, unreadable = [], []
     for place in range(len(records.offsets)):

@@ -27,7 +27,7 @@ from tests.chaos.simulated.engine import AGGREGATES, ESTIMATES, INDICATORS, LETT
 from tests.chaos.simulated.loop import CURRENT, OUTSIDE, Process, SeededLoop
 from tests.chaos.simulated.oracle import Oracle
 
-FAULT_SECONDS = 14.0
+FAULT_SECONDS = 12.0
 FAULT_GAP_SECONDS = 0.9  # on average
 QUIET_SECONDS_MIN = 4.0  # the longest that a delayed batch is under way
 QUIET_SECONDS_MAX = 90.0  # several scrubs; a run that has not come to rest by then never will
