@@ -1,10 +1,21 @@
 """What simulated faults found in the engine, as tests that no longer need luck."""
 
 import asyncio
+from datetime import UTC, datetime
 
+import pytest
+
+from services.indicator_publisher.publisher import Publisher
 from services.shared.runtime.dead_letters import DeadLetters
+from services.shared.runtime.errors import Failure
+from services.shared.runtime.run_store import LAYOUT, Manifest
+from services.shared.runtime.service import ServiceContext
 from services.shared.runtime.settings import Settings
+from services.shared.runtime.store import Snapshot, Standing
 from services.shared.statistics.ledger_set import MARK_KEY, MARK_KIND, EntrySet, LedgerReader, Mark
+from services.tally.worker import FOLD, TallyWorker
+
+NOBODY = Settings(bootstrap_servers="127.0.0.1:1", database_url="postgresql://127.0.0.1:1/nobody")
 
 
 def mark(cut: int, entries: dict[str, bytes]) -> bytes:
@@ -16,7 +27,7 @@ def mark(cut: int, entries: dict[str, bytes]) -> bytes:
 
 async def test_a_flush_waits_for_letters_that_another_flush_waits_for_already() -> None:
     """Partitions cut at the same time: the second one saved its state before its letters were safe (seed 109)."""
-    dead = DeadLetters(Settings(bootstrap_servers="127.0.0.1:1"), "border-crossings")
+    dead = DeadLetters(NOBODY, "border-crossings")
     letter: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     dead._acks.append(letter)
     first, second = asyncio.ensure_future(dead.flush()), asyncio.ensure_future(dead.flush())
@@ -53,3 +64,23 @@ def test_a_reader_that_starts_anew_never_goes_back() -> None:
     assert reader.read(MARK_KEY, mark(1, {"a": b"1"}), MARK_KIND) is None
     assert reader.adopted is not None
     assert reader.adopted.cut == {"f/0": 2}
+
+
+async def test_a_saved_fold_of_nothing_is_taken_up() -> None:
+    """A worker that lost its partition while taking it over saves nothing at offset 0; the next one asked for the record before
+    it, at offset -1, and died of that at every start (seed 1)."""
+    worker = TallyWorker(ServiceContext("tally", NOBODY), "border-crossings", "")
+    await worker._check_identity(0, Manifest(LAYOUT, FOLD, 0, 0, "", -1, [""], []), 0)
+
+
+async def test_a_publisher_does_not_write_another_s_figures_under_its_own_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one published between our transaction and our reading of the figures (seed 31721)."""
+    publisher = Publisher(ServiceContext("publisher", NOBODY))
+    now = datetime(2025, 7, 1, tzinfo=UTC)
+
+    async def snapshot() -> Snapshot:
+        return Snapshot(2, now, {"f/0": 2}, {}, [], {})
+
+    monkeypatch.setattr(publisher._store, "snapshot", snapshot)
+    with pytest.raises(Failure):
+        await publisher._write(Standing(1, now, {"f/0": 1}, 0, {}, 1))
