@@ -8,5 +8,6 @@ clients.py   what stands in for aiokafka's producer and consumer, with late, los
 disk.py      state folders that are torn, flipped, lost, stale or full
 oracle.py    a plain Python fold of the whole log: what is true at a cut
 engine.py    the real services as simulated processes, each adoption held against the oracle
+life.py      who plays a role: one process after the other
 world.py     one run: the faults that a seed strikes with, then quiet, then the verdict
 """

@@ -1,6 +1,7 @@
 """State folders with bad luck: kills between any two writes, torn and flipped files, lost folders, old copies, a full disk."""
 
 import errno
+import fcntl
 import random
 import shutil
 from pathlib import Path
@@ -87,3 +88,13 @@ def damage(state: Path, copy: Path, rng: random.Random) -> str:
     elif kind == "flipped" and files:
         flip(rng.choice(files), rng)
     return kind
+
+
+def is_free(folder: Path) -> bool:
+    """Whether no process holds this state folder."""
+    try:
+        with open(folder / "lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except OSError:
+        return False

@@ -5,7 +5,6 @@ stopped, every ledger and the publication come to the log's end within a bounded
 """
 
 import asyncio
-import fcntl
 import logging
 import random
 import shutil
@@ -17,13 +16,13 @@ from typing import Any, NamedTuple
 from aiokafka.errors import KafkaError
 
 from services.indicator_publisher.publisher import _value
-from services.shared.runtime.errors import ConfigurationError, Failure
 from services.shared.statistics.ledger_set import MARK_KIND, EntrySet, LedgerReader
 from tests.chaos.simulated import disk
 from tests.chaos.simulated.agency import event
 from tests.chaos.simulated.broker import Broker
 from tests.chaos.simulated.clients import Luck
 from tests.chaos.simulated.engine import AGGREGATES, ESTIMATES, INDICATORS, LETTERS, Context, Engine
+from tests.chaos.simulated.life import Service
 from tests.chaos.simulated.loop import CURRENT, OUTSIDE, Process, SeededLoop
 from tests.chaos.simulated.oracle import Oracle
 
@@ -56,44 +55,6 @@ class Outcome(NamedTuple):
     faults: int
     checks: int
     seconds_to_rest: float
-
-
-class Service:
-    """A role, the process that plays it now, and how to start another."""
-
-    def __init__(self, world: "World", role: str, main: Callable[[Context], Awaitable[None]]) -> None:
-        self.world, self.role, self.main = world, role, main
-        self.process: Process | None = None
-        self.wanted = True
-        self.start()
-
-    @property
-    def alive(self) -> bool:
-        return self.process is not None and not self.process.dead
-
-    def start(self) -> None:
-        if self.alive or not self.wanted:
-            return
-        world = self.world
-        self.process = process = Process(self.role, world.broker.epoch)
-        world.note(f"start {self.role}")
-        process.at_death.append(lambda: world.died(self, process))
-        self.context: Any = None
-        world.loop.create_task(self._run(process), context=process.context.copy())
-
-    async def _run(self, process: Process) -> None:
-        self.context = context = Context(self.world.engine.settings())
-        try:
-            await self.main(context)
-        except (KafkaError, Failure) as error:
-            if isinstance(error, ConfigurationError):
-                self.world.fail(f"{self.role} stopped: {error}")
-            self.world.note(f"{self.role} failed: {type(error).__name__} {error}")
-        except Exception as error:  # noqa: BLE001 - any bug of the engine is the run's verdict
-            if process.dead:
-                return  # it is being buried
-            self.world.fail(f"{self.role}: {type(error).__name__}: {error}", error)
-        process.die()
 
 
 class World:
@@ -149,7 +110,7 @@ class World:
 
     def damage(self) -> None:
         """Harm the state of one partition that no process holds."""
-        folders = [folder for folder in sorted(self.state.glob("*/*")) if _is_free(folder)]
+        folders = [folder for folder in sorted(self.state.glob("*/*")) if disk.is_free(folder)]
         if folders:
             folder = self.rng.choice(folders)
             kind = disk.damage(folder, self.copy / folder.relative_to(self.state), self.rng)
@@ -411,13 +372,3 @@ class World:
         process = CURRENT.get()
         if isinstance(error, Exception) and not isinstance(error, KafkaError) and (process is None or not process.dead):
             self.fail(f"{context['message']}: {error!r}", error)
-
-
-def _is_free(folder: Path) -> bool:
-    """Whether no process holds this state folder."""
-    try:
-        with open(folder / "lock", "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    except OSError:
-        return False
