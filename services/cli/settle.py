@@ -4,6 +4,7 @@ import argparse
 import asyncio
 
 from services.cli import local
+from services.indicator_publisher.publisher import FOLD, INDICATORS
 from services.shared.runtime.errors import Failure, Unavailable
 from services.shared.runtime.kafka import end_offsets
 from services.shared.runtime.ledger import LedgerFollower
@@ -14,7 +15,6 @@ from services.shared.statistics.ledger_set import Cut, is_behind
 
 TIMEOUT_SECONDS = 600.0  # a whole quarter at full scale takes about two minutes on two cores
 POLL_SECONDS = 0.1
-INDICATORS, INDICATORS_FOLD = "indicators.v1", 1
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -67,7 +67,7 @@ async def _in_database(settings: Settings, wanted: Cut) -> None:
 
 async def _on_topic(settings: Settings, wanted: Cut) -> int:
     never = asyncio.Event()
-    follower = LedgerFollower(settings, [INDICATORS], INDICATORS_FOLD)
+    follower = LedgerFollower(settings, [INDICATORS], FOLD)
     await follower.start(never)
     try:
         async for adoptions in follower.adoptions(never):

@@ -235,7 +235,7 @@ class TallyWorker:
 
 
 def _open_store(folder: Path) -> RunStore:
-    """The partition's state folder; if another process holds it, one beside it, which starts empty."""
+    """The partition's state folder; if another process holds it, one beside it, with whatever an earlier process left there."""
     spare = 0
     while True:
         store = RunStore(folder if spare == 0 else folder.with_name(f"{folder.name}.{spare}"))

@@ -8,7 +8,7 @@ and nothing is written before they have been read to their end. At-least-once, a
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 import faust
@@ -43,16 +43,25 @@ class Stage(Protocol):
 class _Cuts(Service):  # type: ignore[misc]
     """Follows the input ledgers and hands batches of adopted sets to the agent."""
 
-    def __init__(self, follower: LedgerFollower, channel: "faust.ChannelT[list[Adoption]]", context: ServiceContext) -> None:
+    def __init__(
+        self,
+        follower: LedgerFollower,
+        channel: "faust.ChannelT[list[Adoption]]",
+        context: ServiceContext,
+        fail: Callable[[BaseException], None],
+    ) -> None:
         super().__init__()
-        self._follower, self._channel, self._context = follower, channel, context
+        self._follower, self._channel, self._context, self._fail = follower, channel, context, fail
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _follow(self) -> None:
-        await self._follower.start(self._context.stopping)
         try:
+            await self._follower.start(self._context.stopping)
             async for adoptions in self._follower.adoptions(self._context.stopping):
                 await self._channel.put(adoptions)
+        except BaseException as error:
+            self._fail(error)
+            raise
         finally:
             await self._follower.stop()
 
@@ -69,9 +78,6 @@ class StageHost:
         self._owned = False
         self._whole: dict[str, bytes] = {}  # the whole output, until the ledger is ours; then the owner holds it
         datadir = settings.state_dir / "faust" / name
-        datadir.mkdir(parents=True, exist_ok=True)  # Faust makes only the last of these
-        # A bounded channel: while the agent is busy, the follower waits, and later cuts become one.
-        datadir = settings.state_dir / "faust" / name
         datadir.mkdir(parents=True, exist_ok=True)  # Faust wants it, though there is nothing to put in it
         self._app = faust.App(
             settings.prefix + name,
@@ -87,6 +93,7 @@ class StageHost:
             broker_rebalance_timeout=SESSION_SECONDS,
             broker_heartbeat_interval=SESSION_SECONDS / 3,
         )
+        # A bounded channel: while the agent is busy, the follower waits, and later cuts become one.
         self._cuts = self._app.channel(value_type=list, maxsize=1)
         self._follower = LedgerFollower(settings, inputs, input_fold)
         self._app.agent(self._cuts)(self._on_cuts)
@@ -96,7 +103,7 @@ class StageHost:
         stopping = self._context.stopping
         await self._owner.start(stopping)
         keeper = asyncio.ensure_future(self._owner.keep_right(stopping))
-        follow = _Cuts(self._follower, self._cuts, self._context)
+        follow = _Cuts(self._follower, self._cuts, self._context, self._fail)
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failed = failed
         await self._app.start()
@@ -108,8 +115,6 @@ class StageHost:
             for task in (failed, keeper):
                 if task.done():
                     task.result()
-            if follow.crashed:
-                raise follow.crash_reason
         finally:
             stopping.set()
             keeper.cancel()
@@ -121,10 +126,13 @@ class StageHost:
             try:
                 await self._hand_on(adoptions)
             except BaseException as error:
-                # Faust would restart the agent and go on with the next cut; a stage that failed must stop as a whole.
-                if not self._failed.done() and not isinstance(error, asyncio.CancelledError):
-                    self._failed.set_exception(error)
+                self._fail(error)
                 raise
+
+    def _fail(self, error: BaseException) -> None:
+        """Faust would start a failed agent anew and live on without a failed service: a stage that failed must end as a whole."""
+        if not self._failed.done() and not isinstance(error, asyncio.CancelledError):
+            self._failed.set_exception(error)
 
     async def _hand_on(self, adoptions: list[Adoption]) -> None:
         started = time.monotonic()

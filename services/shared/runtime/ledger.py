@@ -237,11 +237,6 @@ class LedgerFollower:
     async def stop(self) -> None:
         await self._consumer.stop()
 
-    @property
-    def partitions(self) -> list[tuple[str, int]]:
-        """(topic, partition) of all that is followed."""
-        return [(self._plain[tp.topic], tp.partition) for tp in self._readers]
-
     async def adoptions(self, stopping: asyncio.Event) -> AsyncIterator[list[Adoption]]:
         """Sets as they become whole, in order. The first answer comes when every partition has been read to its end."""
         ends = await self._consumer.end_offsets(list(self._readers))
