@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from services.shared.statistics.calendar import last_day, parse_quarter
-from services.shared.statistics.estimate import product, share_variance, wilson
+from services.shared.statistics.estimate import Interval, product, share_variance, wilson
+from services.shared.statistics.frequencies import ASSUMPTIONS, METHODS
 from services.shared.statistics.informality import estimates
 
 PAGES = Path(__file__).parents[2] / "docs" / "methods"
 PAGE_OF = {"SURVEY": "survey-share", "BENCHMARK": "benchmark", "RESIDUAL": "residual"}
+FREQUENCY_PAGES = {"CHAO": "chao", "ZELTERMAN": "zelterman", "TRUNCATED_POISSON": "truncated-poisson"}
 PERIOD = "2025-Q2"
 LOG_TIME = (last_day(parse_quarter(PERIOD)) + 10_957) * 86_400_000  # in the quarter's last local day; 10,957 days to 2000
 
@@ -31,6 +33,10 @@ def printed(name: str) -> dict[str, str]:
 def agrees(number: float, text: str) -> bool:
     """Whether a number, rounded as the printed one is, is that one."""
     return f"{number:.{len(text.partition('.')[2])}f}" == text
+
+
+def assumptions_of(text: str) -> set[tuple[str, str]]:
+    return set(re.findall(r"^\| (.+?) \| (red|amber|green) \|$", text, re.MULTILINE))
 
 
 def reference(figure: str, value: float, **more: Any) -> dict[str, Any]:
@@ -101,12 +107,25 @@ def test_the_residual_example_comes_out_as_printed() -> None:
     assert agrees(inputs["crossings_counted"], numbers["crossings"])
 
 
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_the_examples_of_frequencies_come_out_as_printed(method: str) -> None:
+    numbers = printed(FREQUENCY_PAGES[method])
+    interval = METHODS[method]({int(name[1:]): int(text) for name, text in numbers.items() if name.startswith("f")})
+    assert isinstance(interval, Interval)
+    for name in ("value", "lower", "upper"):
+        assert agrees(getattr(interval, name), numbers[name])
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_each_page_of_frequencies_has_exactly_the_assumptions_of_the_code(method: str) -> None:
+    assert assumptions_of(page(FREQUENCY_PAGES[method])) == set(ASSUMPTIONS[method])
+
+
 @pytest.mark.parametrize("method", sorted(PAGE_OF))
 def test_each_page_has_exactly_the_assumptions_that_the_code_writes(method: str) -> None:
     of_code = {(a["text"], a["rating"]) for e in computed().values() if e["method"] == method for a in e["assumptions"]}
-    of_page = set(re.findall(r"^\| (.+?) \| (red|amber|green) \|$", page(PAGE_OF[method]), re.MULTILINE))
     assert of_code
-    assert of_page == of_code
+    assert assumptions_of(page(PAGE_OF[method])) == of_code
 
 
 def test_every_method_has_its_page() -> None:
