@@ -1,0 +1,1 @@
+"""`make bench`: every measurement in one run, on one broker."""
