@@ -12,8 +12,11 @@ from services.shared.runtime.errors import Unavailable
 from services.shared.runtime.settings import Settings
 from services.shared.runtime.topics import CONNECT_RETRY_SECONDS, load_topics
 
-BATCH_BYTES_MAX = 1 << 20  # one partition's batch: large enough for lz4 to work well, small enough to interleave partitions
+BATCH_BYTES_MAX = 1 << 20  # one partition's batch: large enough to compress well, small enough to interleave partitions
 REQUEST_BYTES_MAX = 16 << 20  # as max.message.bytes of the event topics: one day sheet or record can never exceed it
+# Measured on batches of crossings, in microseconds and bytes a record: zstd 0.48 and 49, snappy 0.24 and 83, lz4 2.24 and 69
+# (aiokafka has lz4 at level 9, and no setting for it). The broker keeps batches as they come: its log is that much smaller.
+COMPRESSION = "zstd"
 LINGER_MS = 5  # waiting this long fills batches; nobody notices five milliseconds
 REQUEST_MS_MAX = 30_000  # an unanswered request is given up after this and tried again
 FETCH_BYTES_MAX = 50 << 20  # of one fetch over all partitions
@@ -27,7 +30,7 @@ def producer(settings: Settings, client_id: str) -> AIOKafkaProducer:
         client_id=client_id,
         acks="all",
         enable_idempotence=True,
-        compression_type="lz4",
+        compression_type=COMPRESSION,
         linger_ms=LINGER_MS,
         max_batch_size=BATCH_BYTES_MAX,
         max_request_size=REQUEST_BYTES_MAX,
