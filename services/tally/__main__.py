@@ -15,7 +15,9 @@ async def main(context: ServiceContext) -> None:
         raise ConfigurationError(f"TOLQYN_FEED must be one of {', '.join(RULES)}")
     await context.serve()
     # TOLQYN_INSTANCE names this worker among several of the same feed, so that a restart gets the same partitions back at once.
-    await TallyWorker(context, FEED, os.environ.get("TOLQYN_INSTANCE", "")).run()
+    # TOLQYN_SET_ASIDE_ALL=1: a person has looked, and most of the last records are indeed rubbish.
+    sets_aside_all = os.environ.get("TOLQYN_SET_ASIDE_ALL", "") == "1"
+    await TallyWorker(context, FEED, os.environ.get("TOLQYN_INSTANCE", ""), sets_aside_all).run()
 
 
 run(f"tally-{FEED}", main)

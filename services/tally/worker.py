@@ -19,6 +19,7 @@ from services.shared.runtime.service import ServiceContext
 from services.shared.statistics.feeds import RULES
 from services.shared.statistics.index import merge_runs, next_merge
 from services.shared.statistics.records import Records, joined
+from services.tally.misfit import MISFITS, NONE_RECENT, UNREADABLE_SHARE_MAX, Recent, unreadable_share
 from services.tally.partition import PartitionFold, record_hash
 
 FOLD = 1  # version of the rules: sheets of two versions are never added up. Raise it when the same log would give other sheets
@@ -36,8 +37,8 @@ log = logging.getLogger("tolqyn.tally")
 class _Partition:
     """A partition in work: its fold, its state folder, and what the last cut left."""
 
-    def __init__(self, fold: PartitionFold, store: RunStore, files: list[tuple[str, str]]) -> None:
-        self.fold, self.store, self.files = fold, store, files
+    def __init__(self, fold: PartitionFold, store: RunStore, files: list[tuple[str, str]], recent: Recent = NONE_RECENT) -> None:
+        self.fold, self.store, self.files, self.recent = fold, store, files, recent
         self.waiting: list[Records] = []  # read and not yet folded
         self.owned = False  # whether its ledger partition is ours to write
         self.ledger_offset = 0  # where the ledger stood when it was read: it is not taken over before the fold is there
@@ -46,10 +47,14 @@ class _Partition:
 
 
 class TallyWorker:
-    """Folds one feed. `run` returns when the service stops."""
+    """Folds one feed. `run` returns when the service stops.
 
-    def __init__(self, context: ServiceContext, feed: str, instance: str) -> None:
+    `sets_aside_all`: also when most records are unreadable, which otherwise stops the worker with a ConfigurationError.
+    """
+
+    def __init__(self, context: ServiceContext, feed: str, instance: str, sets_aside_all: bool = False) -> None:
         self._context, self._feed, self._rules = context, feed, RULES[feed]
+        self._sets_aside_all = sets_aside_all
         settings = context.settings
         self._events = f"events.{feed}.v1"
         self._log = EventLog(settings, self._events, f"tally-{feed}", instance, self._assigned, self._revoked)
@@ -108,12 +113,28 @@ class TallyWorker:
             return
         records, part.waiting = joined(part.waiting), []
         effect = await asyncio.to_thread(part.fold.fold, records)
+        self._refuse_misfit(part, len(records.offsets), [reason for _, reason in effect.dead])
         await self._dead.send(f"{self._context.settings.topic(self._events)}/{number}", records, effect.dead)
         counts = {"counted": effect.counted, "duplicate": effect.duplicate, "stale": effect.stale}
         for name, n in counts.items():
             metrics.TALLY_RECORDS.labels(self._feed, name).inc(n)
         for _, reason in effect.dead:
             metrics.TALLY_RECORDS.labels(self._feed, "conflict" if reason == "version_conflict" else "unreadable").inc()
+
+    def _refuse_misfit(self, part: _Partition, records: int, reasons: list[str]) -> None:
+        """Stop before a batch's dead letters are sent and its offset is saved, if this build does not understand its log."""
+        if self._sets_aside_all:
+            part.recent = NONE_RECENT  # and a later start without that begins anew
+            return
+        part.recent = part.recent.after(records, reasons)
+        share = unreadable_share(p.recent for p in self._parts.values())
+        metrics.TALLY_UNREADABLE_SHARE.labels(self._feed).set(share)
+        if share > UNREADABLE_SHARE_MAX:
+            why = ", ".join(sorted(MISFITS.intersection(reasons)))
+            raise ConfigurationError(
+                f"{share:.0%} of the last records of {self._events} cannot be read ({why}): this is not the build for this log. "
+                "Nothing of the last batch was counted or set aside"
+            )
 
     def _cut_due(self, number: int, part: _Partition) -> bool:
         lag = self._log.lag(number, part.fold.offset)
@@ -215,7 +236,7 @@ class TallyWorker:
                 fold = PartitionFold(self._rules, manifest.cells, runs)
                 fold.offset, fold.last_offset = manifest.offset, manifest.last_offset
                 fold.log_time, fold.record_hash = manifest.log_time, manifest.record_hash
-                return _Partition(fold, store, manifest.runs)
+                return _Partition(fold, store, manifest.runs, Recent(*manifest.recent))
         except StateLost as lost:
             log.warning("%s/%d: %s; folding the log again", self._events, number, lost)
             metrics.TALLY_STATE_DISCARDED.labels(self._feed).inc()
@@ -260,7 +281,17 @@ def _save_state(part: _Partition) -> None:
         saved[start:] = [merged]
         files[start:] = [part.store.add(merged)]
     part.store.commit(
-        Manifest(LAYOUT, FOLD, fold.offset, fold.log_time, fold.record_hash, fold.last_offset, fold.cells.texts, files)
+        Manifest(
+            LAYOUT,
+            FOLD,
+            fold.offset,
+            fold.log_time,
+            fold.record_hash,
+            fold.last_offset,
+            fold.cells.texts,
+            files,
+            [*part.recent],
+        )
     )
     # Only now: if anything above failed, the state is as before and the next try does all of it again.
     fold.saved, fold.fresh, part.files = saved, [], files

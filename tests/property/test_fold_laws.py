@@ -141,7 +141,9 @@ def test_a_fold_resumed_from_disk_equals_one_that_never_stopped(log: list[dict[s
         run = first.fresh_run()
         files = [store.add(run)] if run is not None else []
         store.commit(
-            Manifest(LAYOUT, 1, first.offset, first.log_time, first.record_hash, first.last_offset, first.cells.texts, files)
+            Manifest(
+                LAYOUT, 1, first.offset, first.log_time, first.record_hash, first.last_offset, first.cells.texts, files, [0, 0]
+            )
         )
         store.close()
         store.open()

@@ -23,6 +23,9 @@ TALLY_RECORDS = Counter(
     ["feed", "effect"],
 )
 TALLY_LAG = Gauge("tolqyn_tally_lag_records", "Records in the log not yet folded", ["feed", "partition"])
+TALLY_UNREADABLE_SHARE = Gauge(
+    "tolqyn_tally_unreadable_share", "Share of the last thousand or more records that could not be read", ["feed"]
+)
 TALLY_CUTS = Counter("tolqyn_tally_cuts_total", "Cuts marked in the ledger", ["feed"])
 TALLY_CUT_SECONDS = Histogram(
     "tolqyn_tally_cut_seconds", "From the start of a cut to its mark: state, entries, mark", ["feed"], buckets=_SECONDS

@@ -38,9 +38,10 @@ class Manifest(NamedTuple):
     last_offset: int
     cells: list[str]
     runs: list[tuple[str, str]]
+    recent: list[int]  # two numbers: about how many records the last ones are, and how many of them were unreadable
 
 
-LAYOUT = 1
+LAYOUT = 2
 
 
 class RunStore:
