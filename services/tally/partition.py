@@ -12,7 +12,7 @@ from services.shared.statistics.calendar import day_label
 from services.shared.statistics.contribution import ZERO, Counts, count, merge, slot_days
 from services.shared.statistics.feeds import FeedRules
 from services.shared.statistics.fold import resolve
-from services.shared.statistics.index import Run, distinct, look_up, merge_runs
+from services.shared.statistics.index import Run, distinct, filter_of, look_up, merge_runs
 from services.shared.statistics.ledger_set import Changes
 from services.shared.statistics.records import Records
 from services.shared.statistics.sheet import encode
@@ -61,7 +61,9 @@ class PartitionFold:
         changed = resolved.groups
         if len(changed):
             counts = count(resolved.contributions, resolved.retracted)
-            self.fresh.append(Run(high[changed], low[changed], resolved.versions, resolved.contributions, counts))
+            self.fresh.append(
+                Run(high[changed], low[changed], resolved.versions, resolved.contributions, counts, filter_of(high[changed]))
+            )
             self._counts.append(counts)
             self._touched.append(np.unique(slot_days(counts.slots)))
         conflicts = decoded.positions[resolved.conflict].tolist()

@@ -273,13 +273,12 @@ def _save_state(part: _Partition) -> None:
     saved = list(fold.saved)
     fresh = fold.fresh_run()
     if fresh is not None:
-        saved.append(fresh)
         files.append(part.store.add(fresh))
+        saved.append(part.store.mapped(files[-1][0]))
     start = next_merge([len(run.high) for run in saved])
     if start is not None:
-        merged = merge_runs(saved[start:])
-        saved[start:] = [merged]
-        files[start:] = [part.store.add(merged)]
+        merged = part.store.add(merge_runs(saved[start:]))
+        saved[start:], files[start:] = [part.store.mapped(merged[0])], [merged]
     part.store.commit(
         Manifest(
             LAYOUT,

@@ -13,6 +13,7 @@ from services.shared.statistics.index import (
     TIER_RUNS_MAX,
     Run,
     distinct,
+    filter_of,
     look_up,
     merge_runs,
     next_merge,
@@ -23,7 +24,7 @@ Key = tuple[int, int]
 State = dict[Key, tuple[int, int]]
 
 # Few high halves, so that many keys share theirs; the extremes among them.
-halves = st.sampled_from([0, 1, 2, 2**63, 2**64 - 1])
+halves = st.one_of(st.sampled_from([0, 1, 2, 2**63, 2**64 - 1]), st.integers(0, 2**64 - 1))
 keys = st.tuples(halves, st.one_of(halves, st.integers(0, 6)))
 rows = st.dictionaries(keys, st.tuples(st.integers(1, 9), st.integers(0, 2**64 - 1)), min_size=1, max_size=12)
 counts = st.dictionaries(st.integers(0, 5), st.integers(-3, 3).filter(bool), max_size=4)
@@ -39,6 +40,7 @@ def run_of(state: State, changed: dict[int, int]) -> Run:
         np.array([state[k][0] for k in ordered], np.int64),
         np.array([state[k][1] for k in ordered], np.uint64),
         Counts(np.array(slots, np.int64), np.array([changed[s] for s in slots], np.int64)),
+        filter_of(np.array([k[0] for k in ordered], np.uint64)),
     )
 
 

@@ -100,11 +100,15 @@ class RunStore:
         digest = xxhash.xxh3_128(header)
         with open(self.folder / name, "wb") as file:
             file.write(header)
-            for column in (run.high, run.low, run.versions, run.contributions, run.counts.slots, run.counts.counts):
+            for column in (run.high, run.low, run.versions, run.contributions, run.counts.slots, run.counts.counts, run.filter):
                 data = np.ascontiguousarray(column).data.cast("B") if len(column) else b""
                 digest.update(data)
                 file.write(data)
         return name, digest.hexdigest()
+
+    def mapped(self, name: str) -> Run:
+        """A run file that this process has written, out of the file: its rows then need no memory of ours."""
+        return _columns(_mapped(self.folder / name))
 
     def commit(self, manifest: Manifest) -> None:
         """Make this the saved state, in one step; then remove the files that it no longer names."""
@@ -118,13 +122,21 @@ class RunStore:
                 path.unlink()  # a process that has it mapped keeps it until it lets go
 
 
-def _read_run(path: Path, checksum: str) -> Run:
+def _mapped(path: Path) -> mmap.mmap:
     with open(path, "rb") as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _read_run(path: Path, checksum: str) -> Run:
+    data = _mapped(path)
     if xxhash.xxh3_128_hexdigest(data) != checksum:
         raise StateLost(f"{path.name} is torn or altered")
     if data[:8] != _MAGIC:
         raise StateLost(f"{path.name} is no run file")
+    return _columns(data)
+
+
+def _columns(data: mmap.mmap) -> Run:
     rows, slots = int.from_bytes(data[8:16], "little"), int.from_bytes(data[16:24], "little")
     sizes = [(rows, np.uint64), (rows, np.uint64), (rows, np.int64), (rows, np.uint64), (slots, np.int64), (slots, np.int64)]
     columns: list[Any] = []
@@ -133,4 +145,4 @@ def _read_run(path: Path, checksum: str) -> Run:
         columns.append(np.frombuffer(data, kind, count, at))
         at += 8 * count
     high, low, versions, contributions, slot, counts = columns
-    return Run(high, low, versions, contributions, Counts(slot, counts))
+    return Run(high, low, versions, contributions, Counts(slot, counts), np.frombuffer(data, np.uint8, offset=at))

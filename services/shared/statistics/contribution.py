@@ -66,9 +66,10 @@ def _collect(slots: Integers, counts: Integers) -> Counts:
 
 def count(added: Packed, retracted: Packed) -> Counts:
     """Signed counts of contributions that came and contributions that went."""
-    packed, where = np.unique(np.concatenate([added, retracted]), return_inverse=True)
-    weights = np.bincount(where[: len(added)], minlength=len(packed)) - np.bincount(where[len(added) :], minlength=len(packed))
-    keep = (weights != 0) & (packed != NOTHING)
+    came, came_counts = np.unique(added, return_counts=True)
+    went, went_counts = np.unique(retracted, return_counts=True)
+    packed, weights = np.concatenate([came, went]), np.concatenate([came_counts, -went_counts])
+    keep = packed != NOTHING
     packed, weights = packed[keep], weights[keep].astype(np.int64)
     cells = (packed & _CELL_MASK).astype(np.int64)
     last = ((packed >> np.uint64(CELL_BITS)) & _LAST_MASK).astype(np.int64)

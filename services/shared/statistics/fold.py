@@ -43,6 +43,49 @@ def resolve(
     `groups[i]` in 0..k-1 says which key record i belongs to; `known_*` (k) are what the index holds for each key, NO_VERSION where
     nothing. Every key of 0..k-1 occurs at least once.
     """
+    alone = np.bincount(groups, minlength=len(known_versions)) == 1  # keys with one record in the batch: nearly all
+    if alone.all():
+        return _resolve_alone(groups, versions, contributions, known_versions, known_contributions)
+    only = alone[groups]
+    several = ~alone
+    numbers = np.cumsum(several) - 1  # of the other keys, among themselves
+    first = _resolve_alone(groups[only], versions[only], contributions[only], known_versions, known_contributions)
+    second = _resolve_several(
+        numbers[groups[~only]], versions[~only], contributions[~only], known_versions[several], known_contributions[several]
+    )
+    counted, duplicate, conflict = np.empty((3, len(groups)), bool)
+    for both, of_first, of_second in zip((counted, duplicate, conflict), first, second, strict=False):
+        both[only], both[~only] = of_first, of_second
+    changed = np.concatenate([first.groups, np.flatnonzero(several)[second.groups]])
+    order = np.argsort(changed)
+    return Resolved(
+        counted, duplicate, conflict, changed[order],
+        np.concatenate([first.versions, second.versions])[order],
+        np.concatenate([first.contributions, second.contributions])[order],
+        np.concatenate([first.retracted, second.retracted])[order],
+    )  # fmt: skip
+
+
+def _resolve_alone(
+    groups: Integers, versions: Integers, contributions: Packed, known_versions: Integers, known_contributions: Packed
+) -> Resolved:
+    """The rule where no key has a second record: each is compared with what is known of its key, and with nothing else."""
+    known, known_content = known_versions[groups], known_contributions[groups]
+    counted = versions > known
+    same_version = versions == known
+    same_content = contributions == known_content
+    winners = np.flatnonzero(counted)
+    winners = winners[np.argsort(groups[winners])]
+    return Resolved(
+        counted, same_version & same_content, same_version & ~same_content,
+        groups[winners], versions[winners], contributions[winners], known_content[winners],
+    )  # fmt: skip
+
+
+def _resolve_several(
+    groups: Integers, versions: Integers, contributions: Packed, known_versions: Integers, known_contributions: Packed
+) -> Resolved:
+    """The rule for any number of records per key."""
     n, k = len(groups), len(known_versions)
     # Each key's known state stands before its records, as if it had been the first of them.
     group = np.concatenate([np.arange(k), groups])

@@ -19,14 +19,39 @@ TIER_RUNS_MAX = 8
 TIER_ROWS_MIN = 16_384  # runs below this are of the smallest class
 
 
+# Bits of a run's filter per row: one of 16 keys that the run has not is looked for in vain. Two bytes beside a row of 32.
+FILTER_BITS = 16
+_HALF = np.uint64(32)
+
+
 class Run(NamedTuple):
-    """`high`, `low` (sorted, unique pairs), `versions`, `contributions`: one row per key; `counts`: what the rows changed."""
+    """`high`, `low` (sorted, unique pairs), `versions`, `contributions`: one row per key; `counts`: what the rows changed;
+    `filter`: of `filter_of(high)`."""
 
     high: NDArray[np.uint64]
     low: NDArray[np.uint64]
     versions: Integers
     contributions: Packed
     counts: Counts
+    filter: NDArray[np.uint8]
+
+
+def filter_of(high: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """A bitmap over the range of keys, in their order: a key whose bit is not set is not in the run."""
+    bits = np.zeros(-(-max(1, len(high) * FILTER_BITS) // 8) * 8, bool)
+    bits[_filter_bit(high >> _HALF, len(bits))] = True
+    return np.packbits(bits, bitorder="little")
+
+
+def _filter_bit(high_half: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
+    assert bits < 1 << 32, "a run of more rows than its filter can be of"
+    return (high_half * np.uint64(bits)) >> _HALF
+
+
+def _possible(run: Run, high_half: NDArray[np.uint64]) -> Integers:
+    """Places of those keys, given by the upper halves of their `high`, that the run may have."""
+    bit = _filter_bit(high_half, 8 * len(run.filter))
+    return np.flatnonzero((run.filter[bit >> np.uint64(3)] >> (bit & np.uint64(7)).astype(np.uint8)) & np.uint8(1))
 
 
 def size_class(rows: int) -> int:
@@ -38,15 +63,36 @@ def size_class(rows: int) -> int:
     return tier
 
 
+def _key_order(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> tuple[Integers, NDArray[np.bool_]]:
+    """(rows in key order, those of one key in the order in which they came; which of them is the first of its key).
+
+    The same as a lexicographic sort, for hashes: equal high halves are rare, or belong to equal keys.
+    """
+    order = np.argsort(high)
+    sorted_high = high[order]
+    first = np.ones(len(high), bool)
+    first[1:] = sorted_high[1:] != sorted_high[:-1]
+    if not first.all():
+        among = ~first
+        among[:-1] |= among[1:]
+        rows = order[among]
+        rows = order[among] = rows[np.lexsort((rows, low[rows], high[rows]))]
+        first[among] = _firsts(high[rows], low[rows])
+    return order, first
+
+
+def _firsts(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    first = np.ones(len(high), bool)
+    first[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+    return first
+
+
 def distinct(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> tuple[Integers, Integers]:
     """(one position per distinct key in key order, the key's number of each row)."""
-    order = np.lexsort((low, high))
-    sorted_high, sorted_low = high[order], low[order]
-    new = np.ones(len(high), bool)
-    new[1:] = (sorted_high[1:] != sorted_high[:-1]) | (sorted_low[1:] != sorted_low[:-1])
+    order, first = _key_order(high, low)
     number = np.empty(len(high), np.int64)
-    number[order] = np.cumsum(new) - 1
-    return order[new], number
+    number[order] = np.cumsum(first) - 1
+    return order[first], number
 
 
 def _positions(run: Run, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> tuple[Integers, NDArray[np.bool_]]:
@@ -70,30 +116,32 @@ def look_up(runs: list[Run], high: NDArray[np.uint64], low: NDArray[np.uint64]) 
     """Versions and contributions of distinct keys (sorted or not); NO_VERSION and NOTHING where unknown. `runs`: oldest first."""
     versions = np.full(len(high), NO_VERSION, np.int64)
     contributions = np.zeros(len(high), np.uint64)
-    open_keys = np.arange(len(high))
+    halves = high >> _HALF
+    found_before = np.zeros(len(high), bool)
     for run in reversed(runs):
-        if not len(open_keys):
-            break
-        at, found = _positions(run, high[open_keys], low[open_keys])
-        hits = open_keys[found]
+        places = _possible(run, halves)
+        places = places[~found_before[places]]
+        at, found = _positions(run, high[places], low[places])
+        hits = places[found]
         versions[hits] = run.versions[at[found]]
         contributions[hits] = run.contributions[at[found]]
-        open_keys = open_keys[~found]
+        found_before[hits] = True
     return versions, contributions
 
 
 def merge_runs(runs: list[Run]) -> Run:
     """One run that says the same as several (oldest first)."""
-    high = np.concatenate([r.high for r in reversed(runs)])
-    low = np.concatenate([r.low for r in reversed(runs)])
-    versions = np.concatenate([r.versions for r in reversed(runs)])
-    contributions = np.concatenate([r.contributions for r in reversed(runs)])
-    order = np.lexsort((low, high))  # stable: of equal keys the newest run's row comes first
-    high, low = high[order], low[order]
-    first = np.ones(len(high), bool)
-    first[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
-    keep = order[first]
-    return Run(high[first], low[first], versions[keep], contributions[keep], merge(*(r.counts for r in runs)))
+    if len(runs) == 1:
+        return runs[0]
+    newest_first = runs[::-1]  # of equal keys the newest run's row comes first
+    high = np.concatenate([r.high for r in newest_first])
+    low = np.concatenate([r.low for r in newest_first])
+    order, first = _key_order(high, low)
+    keep = order if first.all() else order[first]
+    high = high[keep]
+    versions = np.concatenate([r.versions for r in newest_first])[keep]
+    contributions = np.concatenate([r.contributions for r in newest_first])[keep]
+    return Run(high, low[keep], versions, contributions, merge(*(r.counts for r in runs)), filter_of(high))
 
 
 def next_merge(rows: list[int]) -> int | None:

@@ -27,11 +27,17 @@ MUTANTS = (
     Mutant("none: the engine as it is", (), "it is right"),
     Mutant(
         "the last version in the log counts, not the highest",
-        ((FOLD, "wins = group * width + rank > before", "wins = np.ones(n + k, bool)"),),
+        (
+            (FOLD, "wins = group * width + rank > before", "wins = np.ones(n + k, bool)"),
+            (FOLD, "counted = versions > known", "counted = versions > 0"),
+        ),
     ),
     Mutant(
         "an equal version of other content replaces the first",
-        ((FOLD, "wins = group * width + rank > before", "wins = group * width + rank >= before"),),
+        (
+            (FOLD, "wins = group * width + rank > before", "wins = group * width + rank >= before"),
+            (FOLD, "counted = versions > known", "counted = versions >= known"),
+        ),
     ),
     Mutant(
         "a new version is added, the old one not taken back",
@@ -45,7 +51,7 @@ MUTANTS = (
     ),
     Mutant(
         "merged runs keep the oldest version of a record",
-        ((INDEX, "order = np.lexsort((low, high))  # stable", "order = np.lexsort((versions, low, high))  # stable"),),
+        ((INDEX, "newest_first = runs[::-1]", "newest_first = runs"),),
     ),
     Mutant(
         "the offset is saved without the counts",
