@@ -28,6 +28,21 @@ def test_every_file_that_architecture_names_is_there() -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+def test_every_test_that_the_guarantees_name_is_there() -> None:
+    page = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[\w/.]+)::(\w+)`", page)
+    assert len(named) > 1
+    missing = [f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text("utf-8")]
+    assert missing == []
+
+
+def test_every_promise_names_a_test() -> None:
+    page = (ROOT / "docs" / "guarantees.md").read_text("utf-8").partition("## What is not promised")[0]
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| promise |")]
+    assert len(rows) > 1
+    assert [row for row in rows if "::test_" not in row] == []
+
+
 def test_a_reader_adopts_the_ledger_that_is_shown_as_an_example() -> None:
     block = re.search(r"^```ledger\n(.*?)^```", (ROOT / "docs" / "ledger.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert block is not None
