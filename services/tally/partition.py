@@ -8,14 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.shared.statistics.calendar import day_label
 from services.shared.statistics.contribution import ZERO, Counts, count, merge, slot_days
 from services.shared.statistics.feeds import FeedRules
 from services.shared.statistics.fold import resolve
 from services.shared.statistics.index import Run, distinct, filter_of, look_up, merge_runs
 from services.shared.statistics.ledger_set import Changes
 from services.shared.statistics.records import Records
-from services.shared.statistics.sheet import encode
 from services.tally.decode import Cells, decode
 
 
@@ -102,5 +100,4 @@ class PartitionFold:
         return {day: sheet for day, sheet in sheets.items() if sheet is not None}
 
     def _sheets(self, days: list[int]) -> Changes:
-        ranks = np.argsort(np.argsort(np.array(self.cells.texts, dtype=object)))
-        return {day_label(day): encode(day, self.counts, self.cells.texts, ranks) for day in days}
+        return self.rules.sheets(days, self.counts, self.cells.texts)

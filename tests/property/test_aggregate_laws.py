@@ -19,6 +19,7 @@ START = date(2024, 12, 20)
 PARTITIONS = 2
 
 crossings, permits, enrolments, figures = "border-crossings", "work-permits", "student-enrolments", "reference-figures"
+residence, emigration, stays, offences = "residence-registrations", "labour-emigration", "visitor-stays", "migration-violations"
 
 
 class Fact(NamedTuple):
@@ -98,6 +99,8 @@ def oracle(world: World, today: date) -> dict[str, dict[str, Any]]:
             citizenship, category = fact.cell.split("|")
             found["permits_issued", quarter(fact.first), (("citizenship", citizenship), ("category", category))] += 1
     count_students(found, [f for f in facts if f.feed == enrolments], today)
+    for fact in facts:
+        count_persons(found, fact)
     entries = {
         f"{measure}|{period}|{'|'.join(v for _, v in dims)}": {"measure": measure, "period": period, **dict(dims), "value": n}
         for (measure, period, dims), n in found.items()
@@ -107,7 +110,33 @@ def oracle(world: World, today: date) -> dict[str, dict[str, Any]]:
         if fact.feed == figures:
             record = orjson.loads(fact.cell)
             entries[f"reference|{record['period']}|{record['figure']}|{record['key']}"] = {"measure": "reference", **record}
-    return entries
+    return entries | count_offences([f for f in facts if f.feed == offences])
+
+
+def count_persons(found: Counter[Any], fact: Fact) -> None:
+    parts, period = fact.cell.split("|"), quarter(fact.first)
+    if fact.feed == residence and parts[0] == "arrival":
+        found["residence_arrivals", period, (("citizenship", parts[1]), ("purpose", parts[3]))] += 1
+    elif fact.feed == residence:
+        found["residence_departures", period, (("destination", parts[2]),)] += 1
+    elif fact.feed == emigration:
+        found["labour_emigration", period, (("destination", parts[0]),)] += 1
+    elif fact.feed == stays:
+        found["guests" if parts[1] == "guest" else "medical", period, (("citizenship", parts[0]),)] += 1
+
+
+def count_offences(facts: list[Fact]) -> dict[str, dict[str, Any]]:
+    """What the sheets of years say: `area|times` persons."""
+    found: dict[str, dict[str, Any]] = {}
+    for fact in facts:
+        area, times = fact.cell.split("|")
+        entry = found.setdefault(
+            f"violations|{fact.first.year}|{area}",
+            {"measure": "violations", "period": str(fact.first.year), "area": area, "value": 0, "frequencies": Counter()},
+        )
+        entry["value"] += 1
+        entry["frequencies"][times] += 1
+    return found
 
 
 def count_crossings(found: Counter[Any], facts: list[Fact], today: date) -> None:
@@ -196,7 +225,27 @@ def figure_facts(draw: st.DrawFn) -> Fact:
     return Fact(figures, orjson.dumps(record, option=orjson.OPT_SORT_KEYS).decode(), day)
 
 
-facts = st.one_of(crossing_facts(), crossing_facts(), permit_facts(), enrolment_facts(), figure_facts())
+@st.composite
+def person_facts(draw: st.DrawFn) -> Fact:
+    name, parts = draw(
+        st.sampled_from(
+            [(residence, (["arrival", "departure"], ["UZ", "KZ"], ["RU", "XX"], ["employment", "education"])),
+             (emigration, (["KR", "RU"],)), (stays, (["CN", "XX"], ["guest", "medical"]))]
+        )
+    )  # fmt: skip
+    return Fact(name, "|".join(draw(st.sampled_from(options)) for options in parts), draw(days))
+
+
+@st.composite
+def year_facts(draw: st.DrawFn) -> Fact:
+    """A person in the sheet of a year."""
+    return Fact(offences, f"{draw(st.sampled_from(['_T', 'CIS']))}|{draw(st.sampled_from([1, 2, 11]))}", date(draw(years), 1, 1))
+
+
+years = st.sampled_from([2024, 2025])
+facts = st.one_of(
+    crossing_facts(), crossing_facts(), permit_facts(), enrolment_facts(), figure_facts(), person_facts(), year_facts()
+)
 placed = st.tuples(st.integers(0, PARTITIONS - 1), facts)
 # Each step adds some facts, takes back some that stand (by number), and lets some days go by.
 steps = st.lists(
@@ -223,7 +272,7 @@ def one_key_each(world: World) -> World:
 def take_back(world: World, numbers: list[int]) -> World:
     left = Counter(world)
     for number in numbers:
-        standing = sorted(left.elements())
+        standing = sorted(left.elements(), key=repr)  # None and a date do not compare
         if standing:
             left[standing[number % len(standing)]] -= 1
             left += Counter()

@@ -13,6 +13,11 @@ employment_crossings     citizenship                 the same arrivals and depar
 permits_issued           citizenship|category        permits whose first day lies in the quarter
 permits_in_force         citizenship|category        stock
 students                 citizenship|level           stock of open enrolments of foreigners
+residence_arrivals       citizenship|purpose         changes of permanent residence into the country
+residence_departures     destination                 and out of it
+labour_emigration        destination                 citizens leaving for work abroad
+guests, medical          citizenship                 stays
+violations               area                        persons found at work without papers in a year, by how often (offences.py)
 branches                                             institutions that are branches and have an open enrolment
 reference                figure|record key           a published figure, as it was sent
 """
@@ -28,6 +33,8 @@ from services.shared.statistics import calendar
 from services.shared.statistics.areas import HOME, groups_of
 from services.shared.statistics.ledger_set import Changes
 from services.shared.statistics.observation import TOTAL
+from services.shared.statistics.offences import FEED as OFFENCES
+from services.shared.statistics.offences import Frequencies
 from services.shared.statistics.sheet import Sheet, decode
 
 ROLLING_DAYS = 91  # thirteen whole weeks: no weekday weighs more than another
@@ -46,6 +53,11 @@ _FIELDS = {
     "permits_in_force": ("citizenship", "category"),
     "students": ("citizenship", "level"),
     "branches": (),
+    "residence_arrivals": ("citizenship", "purpose"),
+    "residence_departures": ("destination",),
+    "labour_emigration": ("destination",),
+    "guests": ("citizenship",),
+    "medical": ("citizenship",),
 }
 
 
@@ -84,7 +96,30 @@ def _enrolment(cell: str) -> _Effects:
     return _Effects(stocks=tuple(stocks))
 
 
-_EFFECTS = {"border-crossings": _crossing, "work-permits": _permit, "student-enrolments": _enrolment}
+def _residence(cell: str) -> _Effects:
+    direction, citizenship, counterpart, purpose = cell.split("|")
+    if direction == "arrival":
+        return _Effects(flows=(("residence_arrivals", f"{citizenship}|{purpose}"),))
+    return _Effects(flows=(("residence_departures", counterpart),))
+
+
+def _emigration(cell: str) -> _Effects:
+    return _Effects(flows=(("labour_emigration", cell),))
+
+
+def _stay(cell: str) -> _Effects:
+    citizenship, kind = cell.split("|")
+    return _Effects(flows=(("guests" if kind == "guest" else "medical", citizenship),))
+
+
+_EFFECTS = {
+    "border-crossings": _crossing,
+    "work-permits": _permit,
+    "student-enrolments": _enrolment,
+    "residence-registrations": _residence,
+    "labour-emigration": _emigration,
+    "visitor-stays": _stay,
+}
 
 
 class Aggregates:
@@ -96,6 +131,7 @@ class Aggregates:
         self._flows: dict[Series, dict[int, int]] = defaultdict(dict)  # by quarter
         self._days: dict[Series, dict[int, int]] = defaultdict(dict)  # stocks and rolling sums: by day
         self._feed_days: dict[str, dict[int, int]] = defaultdict(dict)  # how much stands on each day of a feed
+        self._offences = Frequencies()
         self._references: dict[str, int] = defaultdict(int)  # texts, with how often they stand
         self._touched: set[Series] = set()
         self._span: tuple[object, ...] = ()
@@ -115,6 +151,9 @@ class Aggregates:
         before = decode(old) if old is not None else Sheet("", {}, {})
         after = decode(new) if new is not None else Sheet("", {}, {})
         for cell, change in _differences(before.counts, after.counts):
+            if feed == OFFENCES:
+                self._offences.add(day, cell, change)
+                continue
             _add(self._feed_days[feed], day, change)
             if feed == "reference-figures":
                 self._references[cell] += change
@@ -173,7 +212,7 @@ class Aggregates:
                 entries.setdefault(key, None)
                 self._references.pop(text, None)
         self._touched, self._touched_references = set(), set()
-        return entries
+        return entries | self._offences.changes()
 
     def _values(self, series: Series, now: int) -> Iterable[tuple[str, int]]:
         measure = series[0]

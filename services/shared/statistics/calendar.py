@@ -81,6 +81,11 @@ def year_of(quarter: int) -> int:
     return EPOCH.year + quarter // 4
 
 
+def first_day_of_year(day: int) -> int:
+    """The first day number of the year in which a day lies."""
+    return first_day(quarter_of(day) // 4 * 4)
+
+
 def first_day(quarter: int) -> int:
     """The first day number of a quarter."""
     return day_number(date(year_of(quarter), quarter % 4 * 3 + 1, 1))

@@ -13,12 +13,16 @@ import polars as pl
 
 from services.shared.statistics.areas import UNKNOWN
 from services.shared.statistics.calendar import EPOCH, last_quarter_of_period, local_days
-from services.shared.statistics.contribution import FIRST_DAY_MAX, NEVER, Integers
+from services.shared.statistics.contribution import FIRST_DAY_MAX, NEVER, Counts, Integers
+from services.shared.statistics.ledger_set import Changes
+from services.shared.statistics.offences import KINDS, year_sheets
+from services.shared.statistics.sheet import day_sheets
 
 NO_DAY = -1  # a date that is missing or cannot be read
 _DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _MOMENT = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z$"
 _COUNTRY = "^[A-Z]{2}$"
+_PERSON = re.compile("[0-9a-f]{32}")  # a pseudonym: 128 bits
 _INSTITUTION = r"^[^\x00-\x1f\x7f]{1,32}$"
 _FIGURE = re.compile("[A-Z0-9_]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -30,6 +34,7 @@ _EPOCH_OFFSET = (EPOCH - EPOCH.replace(year=1970)).days
 _DIRECTIONS = frozenset({"arrival", "departure"})
 PURPOSES = ("unspecified", "employment", "education", "tourism", "private", "business", "medical", "transit", "residence")
 CATEGORIES = ("1", "2", "3", "4", "seasonal", "transfer")
+STAYS = ("guest", "medical")
 LEVELS = ("preparatory", "bachelor", "master", "doctoral", "residency")
 _FIGURE_FIELDS = (
     "figure", "period", "value", "unit", "source", "published_on", "sample_size", "design_effect", "counterpart", "note",
@@ -46,7 +51,8 @@ class Spans(NamedTuple):
 
 class FeedRules(NamedTuple):
     """`columns`: fields that the fold reads, with their types; `spans`: from those columns to contributions; `valid_cell`: whether
-    a cell's text is one that the contract allows (asked once per distinct text)."""
+    a cell's text is one that the contract allows (asked once per distinct text); `sheets`: from days whose counts changed, all
+    counts and the cells' texts to the sheets that are handed on."""
 
     feed: str
     stock: bool
@@ -54,6 +60,7 @@ class FeedRules(NamedTuple):
     cell_fields: tuple[str, ...]
     spans: Callable[[pl.DataFrame, list[bytes]], Spans]
     valid_cell: Callable[[str], bool]
+    sheets: Callable[[list[int], Counts, list[str]], Changes] = day_sheets
 
 
 def _text(frame: pl.DataFrame, *fields: str) -> pl.Series:
@@ -104,6 +111,11 @@ def _enrolments(frame: pl.DataFrame, _: list[bytes]) -> Spans:
     return Spans(cells, np.where(readable, first, NO_DAY), last)
 
 
+def _on_day(day: str, *cell: str) -> Callable[[pl.DataFrame, list[bytes]], Spans]:
+    """A flow that is counted by some of its fields, on the day in one of them."""
+    return lambda frame, _: Spans(_text(frame, *cell), _days(frame, day), _never(frame))
+
+
 def _figures(frame: pl.DataFrame, keys: list[bytes]) -> Spans:
     """A reference figure counts as itself: its cell is its key and all its fields."""
     rows = frame.select(_FIGURE_FIELDS).rows(named=True)
@@ -127,7 +139,7 @@ def _country(code: str) -> bool:
     return len(code) == 2 and code.isascii() and code.isalpha() and code.isupper()
 
 
-def _valid_crossing(cell: str) -> bool:
+def _valid_crossing(cell: str) -> bool:  # and a change of residence
     direction, citizenship, counterpart, purpose = cell.split("|") if cell.count("|") == 3 else ("", "", "", "")
     return direction in _DIRECTIONS and _country(citizenship) and _country(counterpart) and purpose in PURPOSES
 
@@ -140,6 +152,16 @@ def _valid_permit(cell: str) -> bool:
 def _valid_enrolment(cell: str) -> bool:
     citizenship, _, rest = cell.partition("|")
     return _country(citizenship) and rest.partition("|")[0] in LEVELS
+
+
+def _valid_stay(cell: str) -> bool:
+    citizenship, _, kind = cell.partition("|")
+    return _country(citizenship) and kind in STAYS
+
+
+def _valid_offence(cell: str) -> bool:
+    citizenship, kind, person = cell.split("|") if cell.count("|") == 2 else ("", "", "")
+    return _country(citizenship) and kind in KINDS and _PERSON.fullmatch(person) is not None
 
 
 def _valid_figure(cell: str) -> bool:
@@ -188,6 +210,24 @@ RULES: dict[str, FeedRules] = {
             "student-enrolments", True,
             _columns("citizenship", "level", "institution", "branch_of", "enrolled_on", "ended_on"),
             ("citizenship", "level", "branch"), _enrolments, _valid_enrolment,
+        ),
+        FeedRules(
+            "residence-registrations", False,
+            _columns("occurred_on", "direction", "citizenship", "counterpart", "purpose"),
+            ("direction", "citizenship", "counterpart", "purpose"),
+            _on_day("occurred_on", "direction", "citizenship", "counterpart", "purpose"), _valid_crossing,
+        ),
+        FeedRules(
+            "labour-emigration", False, _columns("departed_on", "destination"),
+            ("destination",), _on_day("departed_on", "destination"), _country,
+        ),
+        FeedRules(
+            "visitor-stays", False, _columns("arrived_on", "citizenship", "kind"),
+            ("citizenship", "kind"), _on_day("arrived_on", "citizenship", "kind"), _valid_stay,
+        ),
+        FeedRules(
+            "migration-violations", False, _columns("occurred_on", "citizenship", "kind", "person"),
+            ("citizenship", "kind", "person"), _on_day("occurred_on", "citizenship", "kind", "person"), _valid_offence, year_sheets,
         ),
         FeedRules(
             "reference-figures", False,

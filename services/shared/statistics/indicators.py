@@ -67,10 +67,13 @@ def observations(
     _shares(out, "ARRIVALS_SHARE", arrivals)
     _shares(out, "DEPARTURES_SHARE", departures)
     _contributions(out, arrivals)
-    _purpose_shares(out, arrivals)
-    _balance(out, arrivals, departures)
+    _purpose_shares(out, "ARRIVALS_PURPOSE_SHARE", arrivals, annual=False)
+    _balance(out, "BORDER_BALANCE", arrivals, departures)
     _flow(out, "CITIZENS_OUT", by_measure["citizens_out"], "destination")
     _flow(out, "CITIZENS_IN", by_measure["citizens_in"], "counterpart")
+    _residence(out, by_measure)
+    _labour(out, by_measure)
+    _visitors(out, by_measure)
     _permits(out, by_measure)
     _students(out, by_measure)
     _estimates(out, estimates)
@@ -145,17 +148,44 @@ def _contributions(out: Indicators, counts: Counts) -> None:
                 out.add("Q", "ARRIVALS_CONTRIBUTION_QOQ", period, 100 * change / base, area)
 
 
-def _purpose_shares(out: Indicators, counts: Counts) -> None:
+def _purpose_shares(out: Indicators, indicator: str, counts: Counts, annual: bool) -> None:
     for (period, area, purpose), value in counts.items():
-        if area == TOTAL and purpose != TOTAL and "Q" in period:
-            out.add("Q", "ARRIVALS_PURPOSE_SHARE", period, 100 * value / counts[period, TOTAL, TOTAL], purpose=purpose)
+        if area == TOTAL and purpose != TOTAL and (annual or "Q" in period):
+            share = 100 * value / counts[period, TOTAL, TOTAL]
+            out.add("Q" if "Q" in period else "A", indicator, period, share, purpose=purpose)
 
 
-def _balance(out: Indicators, arrivals: Counts, departures: Counts) -> None:
+def _balance(out: Indicators, indicator: str, arrivals: Counts, departures: Counts) -> None:
     totals = {period for period, area, purpose in (*arrivals, *departures) if area == TOTAL and purpose == TOTAL}
     for period in totals:
         balance = arrivals.get((period, TOTAL, TOTAL), 0) - departures.get((period, TOTAL, TOTAL), 0)
-        out.add("Q" if "Q" in period else "A", "BORDER_BALANCE", period, balance)
+        out.add("Q" if "Q" in period else "A", indicator, period, balance)
+
+
+def _residence(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+    arrivals = _flow(out, "RESIDENCE_ARRIVALS", by_measure["residence_arrivals"], "citizenship", "purpose")
+    departures = _flow(out, "RESIDENCE_DEPARTURES", by_measure["residence_departures"], "destination")
+    _balance(out, "NET_MIGRATION", arrivals, departures)
+    _purpose_shares(out, "RESIDENCE_PURPOSE_SHARE", arrivals, annual=True)
+
+
+def _labour(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+    leaving = _flow(out, "LABOUR_EMIGRATION", by_measure["labour_emigration"], "destination")
+    for (period, area, _), value in leaving.items():
+        before = _before(period, 4) if "Q" in period else str(int(period) - 1)
+        base = leaving.get((before, TOTAL, TOTAL))
+        if area == TOTAL and base:
+            out.add("Q" if "Q" in period else "A", "LABOUR_EMIGRATION_CHANGE_YOY", period, _change(value, base))
+
+
+def _visitors(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+    _flow(out, "FOREIGN_GUESTS", by_measure["guests"], "citizenship")
+    patients = _flow(out, "MEDICAL_VISITORS", by_measure["medical"], "citizenship")
+    for (period, area, _), value in patients.items():
+        if "Q" not in period:
+            base = patients.get((str(int(period) - 5), area, TOTAL))
+            if base:
+                out.add("A", "MEDICAL_VISITORS_RATIO_5Y", period, value / base, area)
 
 
 def _margins(entries: list[Entry], category_field: str, groups: bool) -> Counts:

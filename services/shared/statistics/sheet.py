@@ -11,6 +11,7 @@ import orjson
 
 from services.shared.statistics.calendar import day_label
 from services.shared.statistics.contribution import Counts, Integers, slot_cells, slot_ends, slots_of_day
+from services.shared.statistics.ledger_set import Changes
 
 
 class Sheet(NamedTuple):
@@ -43,6 +44,12 @@ def encode(day: int, counts: Counts, names: list[str], ranks: Integers) -> bytes
         if name == "counts" or chosen.any():
             sheet[name] = values
     return orjson.dumps(sheet)
+
+
+def day_sheets(days: list[int], counts: Counts, names: list[str]) -> Changes:
+    """The sheets of these days by their labels; None for a day that is empty."""
+    ranks = np.argsort(np.argsort(np.array(names, dtype=object)))
+    return {day_label(day): encode(day, counts, names, ranks) for day in days}
 
 
 def decode(value: bytes) -> Sheet:

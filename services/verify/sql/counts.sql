@@ -8,7 +8,9 @@ CREATE OR REPLACE MACRO quarter_start(number) AS make_date(number // 4, number %
 -- Every country with itself, the total and the groups that it belongs to.
 CREATE OR REPLACE TABLE area AS
 WITH country AS (SELECT citizenship AS c FROM crossing UNION SELECT counterpart FROM crossing
-                 UNION SELECT citizenship FROM permit UNION SELECT citizenship FROM enrolment)
+                 UNION SELECT citizenship FROM permit UNION SELECT citizenship FROM enrolment
+                 UNION SELECT citizenship FROM residence UNION SELECT counterpart FROM residence
+                 UNION SELECT destination FROM emigration UNION SELECT citizenship FROM stay UNION SELECT citizenship FROM offence)
 SELECT c AS country, c AS area, 'country' AS kind FROM country
 UNION ALL SELECT c, '_T', 'total' FROM country
 UNION ALL SELECT c, 'CIS', 'group' FROM country WHERE c IN ('AM', 'AZ', 'BY', 'KG', 'MD', 'RU', 'TJ', 'TM', 'UZ')
@@ -24,6 +26,14 @@ WITH move AS (
     UNION ALL
     SELECT CASE direction WHEN 'arrival' THEN 'CITIZENS_IN' ELSE 'CITIZENS_OUT' END, counterpart, purpose, day, n
     FROM crossing WHERE citizenship = 'KZ'
+    UNION ALL
+    SELECT 'RESIDENCE_ARRIVALS', citizenship, purpose, day, n FROM residence WHERE direction = 'arrival'
+    UNION ALL
+    SELECT 'RESIDENCE_DEPARTURES', counterpart, purpose, day, n FROM residence WHERE direction = 'departure'
+    UNION ALL
+    SELECT 'LABOUR_EMIGRATION', destination, NULL, day, n FROM emigration
+    UNION ALL
+    SELECT CASE stay.kind WHEN 'guest' THEN 'FOREIGN_GUESTS' ELSE 'MEDICAL_VISITORS' END, citizenship, NULL, day, n FROM stay
 )
 SELECT indicator, area, kind, purpose, day, sum(n) AS n
 FROM move JOIN area USING (country)
@@ -37,7 +47,7 @@ CREATE OR REPLACE TABLE counted (
 -- Flows, by quarter and by year, by purpose for arrivals only.
 INSERT INTO counted
 WITH purposed AS (
-    SELECT indicator, area, purpose, day, n FROM flow WHERE indicator = 'ARRIVALS'
+    SELECT indicator, area, purpose, day, n FROM flow WHERE indicator IN ('ARRIVALS', 'RESIDENCE_ARRIVALS')
     UNION ALL SELECT indicator, area, '_T', day, n FROM flow
 )
 SELECT 'Q', indicator, area, purpose, '_T', quarter_label(quarter_number(day)), quarter_number(day), sum(n) FROM purposed GROUP BY ALL
@@ -108,3 +118,13 @@ SELECT number, sum(greatest(balance, 0)) AS balance, sum(crossings) AS crossings
     coalesce((SELECT sum(n) FROM in_force f
               WHERE f.number = by_country.number AND citizenship NOT IN ('KZ', 'AM', 'BY', 'KG', 'RU')), 0) AS permits
 FROM by_country GROUP BY number;
+
+-- How many persons were found how often in a year at work without papers, by group of citizenships. A person is counted once.
+CREATE OR REPLACE TABLE frequency AS
+WITH found AS (
+    SELECT year(day) AS year, area, person, sum(n) AS times
+    FROM offence JOIN area ON country = citizenship
+    WHERE offence.kind IN ('work_without_permit', 'work_without_contract') AND area.kind <> 'country'
+    GROUP BY ALL
+)
+SELECT year, area, times, count(*) AS persons FROM found GROUP BY ALL;

@@ -41,3 +41,29 @@ SELECT freq, 'BORDER_BALANCE', '_T', '_T', period, sum(CASE indicator WHEN 'ARRI
 FROM counted
 WHERE indicator IN ('ARRIVALS', 'DEPARTURES') AND freq IN ('Q', 'A') AND area = '_T' AND purpose = '_T'
 GROUP BY freq, period;
+
+INSERT INTO derived
+SELECT freq, 'NET_MIGRATION', '_T', '_T', period, sum(CASE indicator WHEN 'RESIDENCE_ARRIVALS' THEN n ELSE -n END)
+FROM counted
+WHERE indicator IN ('RESIDENCE_ARRIVALS', 'RESIDENCE_DEPARTURES') AND area = '_T' AND purpose = '_T'
+GROUP BY freq, period;
+
+INSERT INTO derived
+SELECT c.freq, 'RESIDENCE_PURPOSE_SHARE', '_T', c.purpose, c.period, 100.0 * c.n / t.n
+FROM counted c JOIN counted t ON t.indicator = c.indicator AND t.period = c.period AND t.area = '_T' AND t.purpose = '_T'
+WHERE c.indicator = 'RESIDENCE_ARRIVALS' AND c.area = '_T' AND c.purpose <> '_T';
+
+-- Against the same quarter or year, some years before.
+CREATE OR REPLACE MACRO years_before(period, years) AS CAST(CAST(left(period, 4) AS INTEGER) - years AS VARCHAR) || substr(period, 5);
+
+INSERT INTO derived
+SELECT now.freq, 'LABOUR_EMIGRATION_CHANGE_YOY', '_T', '_T', now.period, 100.0 * (now.n - base.n) / base.n
+FROM counted now JOIN counted base
+    ON base.indicator = now.indicator AND base.area = now.area AND base.period = years_before(now.period, 1)
+WHERE now.indicator = 'LABOUR_EMIGRATION' AND now.area = '_T';
+
+INSERT INTO derived
+SELECT 'A', 'MEDICAL_VISITORS_RATIO_5Y', now.area, '_T', now.period, now.n / base.n
+FROM counted now JOIN counted base
+    ON base.indicator = now.indicator AND base.area = now.area AND base.period = years_before(now.period, 5)
+WHERE now.indicator = 'MEDICAL_VISITORS' AND now.freq = 'A';
