@@ -24,6 +24,7 @@ from services.tally.partition import PartitionFold, record_hash
 
 FOLD = 1  # version of the rules: sheets of two versions are never added up. Raise it when the same log would give other sheets
 CUT_SECONDS_MIN = 0.5  # between two rounds of cuts: what arrives meanwhile goes into one, and is published well within two seconds
+CATCH_UP_RECORDS = 20_000  # a partition that is so far behind will be there in a blink; under steady traffic it is never quite there
 CUT_SECONDS_MAX = 5.0  # while catching up, a cut at least this often, so that a kill costs at most this much folding again
 FOLD_RECORDS_MIN = 20_000  # records wait for so many others, or for the next round of cuts: a fold costs milliseconds by itself
 # A round of cuts is followed by this many times its own duration of folding: cuts take a quarter of the time at most. But never by
@@ -104,6 +105,8 @@ class TallyWorker:
         for number, part in self._parts.items():
             await self._fold(number, part)
         due = [(number, part) for number, part in self._parts.items() if self._cut_due(number, part)]
+        if not due:
+            return  # after a silence, the first record that comes is handed on at once
         await asyncio.gather(*(self._cut(number, part) for number, part in due))
         ended = time.monotonic()
         self._next_cuts = max(started + CUT_SECONDS_MIN, ended + min(CUT_REST * (ended - started), CUT_SECONDS_MAX))
@@ -144,7 +147,8 @@ class TallyWorker:
             return False
         if not part.owned and part.fold.offset >= part.ledger_offset:
             return True
-        return lag == 0 or time.monotonic() - part.cut_time > CUT_SECONDS_MAX
+        caught_up = lag is not None and lag <= CATCH_UP_RECORDS
+        return caught_up or time.monotonic() - part.cut_time > CUT_SECONDS_MAX
 
     async def _cut(self, number: int, part: _Partition) -> None:
         if part.fold.offset == part.cut_offset:
