@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from schemas.indicators import catalogue
 from services.dissemination import plots
-from services.dissemination.catalogue import catalogue
 from services.dissemination.figures import Figures, Key, Row, newest_reference
 from services.dissemination.layout import Assumption, Assumptions, Bulletin, Chart, Headline, Section, Table
 from services.dissemination.wording import EN_DASH, LANGUAGE_DEFAULT, parse_period, quarters_before, wording

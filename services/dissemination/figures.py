@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from services.dissemination.catalogue import Statement, catalogue
+from schemas.indicators import Statement, catalogue
 from services.dissemination.wording import Wording, parse_period
 from services.shared.statistics.areas import GROUPS
 from services.shared.statistics.observation import NOT_APPLICABLE, SUPPRESSED, TOTAL, series_key

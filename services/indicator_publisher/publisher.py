@@ -5,21 +5,20 @@ topic is made equal to the database.
 """
 
 import asyncio
-import csv
 import logging
 import time
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Any
 
 import orjson
 
+from schemas.indicators import units
 from services.indicator_publisher.alignment import Aligned, Alignment
 from services.shared.runtime import metrics
-from services.shared.runtime.errors import ConfigurationError, Failure, Unavailable
+from services.shared.runtime.errors import ConfigurationError, Unavailable
 from services.shared.runtime.ledger import LedgerFollower, LedgerOwner, Position
 from services.shared.runtime.service import ServiceContext
-from services.shared.runtime.store import Annex, Publication, Published, Snapshot, Standing, Store
+from services.shared.runtime.store import Annex, Outcome, Publication, Published, Snapshot, Standing, Store
 from services.shared.statistics.indicators import observations
 from services.shared.statistics.ledger_set import Changes, is_behind
 
@@ -31,18 +30,12 @@ DATABASE_RETRY_SECONDS = 1.0  # while the database is away
 log = logging.getLogger("tolqyn.publisher")
 
 
-def load_units() -> dict[str, tuple[str, int]]:
-    """(unit, decimals) of every indicator, from schemas/indicators.csv."""
-    with (files("schemas") / "indicators.csv").open(encoding="utf-8") as file:
-        return {row["indicator"]: (row["unit"], int(row["decimals"])) for row in csv.DictReader(file)}
-
-
 class Publisher:
     """Publishes until the service stops."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
-        self._units = load_units()
+        self._units = units()
         self._alignment = Alignment(AGGREGATES, ESTIMATES)
         self._aggregates: dict[str, dict[str, Any]] = {}
         self._estimates: dict[str, dict[str, Any]] = {}
@@ -118,14 +111,15 @@ class Publisher:
                 if published is not None and is_behind(mark.cut, published.cut):
                     return  # the ledgers are catching up with what is published already
                 new = Publication(found, self._annex(), standing)
-                now = await self._store.publish(new, self._known, datetime.now(UTC))
+                outcome = await self._store.publish(new, self._known, datetime.now(UTC))
                 break
             except Unavailable as error:
                 log.warning("%s", error)
                 await self._connect()
         else:
             return
-        await self._write(now)
+        self._known = outcome.snapshot
+        await self._write(outcome)
         metrics.STAGE_CUTS.labels("indicator-publisher").inc()
         metrics.STAGE_SECONDS.labels("indicator-publisher").observe(time.monotonic() - started)
 
@@ -135,23 +129,15 @@ class Publisher:
         entries = {f"{o.series}:{o.period}": _value(o) for o in self._known.observations.values()}
         self._owned = await self._ledger.own(0, entries, _position(standing)) is None
 
-    async def _write(self, now: Standing) -> None:
+    async def _write(self, outcome: Outcome) -> None:
         """Bring `indicators.v1` to the new publication."""
-        before = self._known
-        if before is None or before.publication != now.publication:
-            self._known = await self._store.snapshot()
-        assert self._known is not None
-        if self._known.publication != now.publication:  # its figures must not go out under our cut
-            raise Failure("another publisher was here: read its figures first")
-        old = before.observations if before is not None else {}
-        new = self._known.observations
-        changes: Changes = {f"{s}:{p}": None for s, p in old.keys() - new.keys()}
-        changes |= {f"{o.series}:{o.period}": _value(o) for key, o in new.items() if old.get(key) != o}
+        now = outcome.standing
         if self._owned:
+            changes: Changes = {f"{s}:{p}": None if o is None else _value(o) for (s, p), o in outcome.changes.items()}
             await self._ledger.write(0, changes, _position(now))
         else:
             await self._own(now)
-        metrics.PUBLICATION_CHANGES.inc(len(changes))
+        metrics.PUBLICATION_CHANGES.inc(len(outcome.changes))
         self._show(now)
 
     def _refuse_another_log(self, new: Standing, published: Standing) -> None:

@@ -24,7 +24,7 @@ from services.tally.partition import PartitionFold, record_hash
 
 FOLD = 1  # version of the rules: sheets of two versions are never added up. Raise it when the same log would give other sheets
 CUT_SECONDS_MIN = 0.5  # between two rounds of cuts: what arrives meanwhile goes into one, and is published well within two seconds
-CATCH_UP_RECORDS = 20_000  # a partition that is so far behind will be there in a blink; under steady traffic it is never quite there
+CATCH_UP_RECORDS = 20_000  # a partition not further behind is there in a blink; under steady traffic none ever is quite there
 CUT_SECONDS_MAX = 5.0  # while catching up, a cut at least this often, so that a kill costs at most this much folding again
 FOLD_RECORDS_MIN = 20_000  # records wait for so many others, or for the next round of cuts: a fold costs milliseconds by itself
 # A round of cuts is followed by this many times its own duration of folding: cuts take a quarter of the time at most. But never by

@@ -7,7 +7,6 @@ import pytest
 
 from services.indicator_publisher.publisher import Publisher
 from services.shared.runtime.dead_letters import DeadLetters
-from services.shared.runtime.errors import Failure
 from services.shared.runtime.run_store import LAYOUT, Manifest
 from services.shared.runtime.service import ServiceContext
 from services.shared.runtime.settings import Settings
@@ -74,13 +73,31 @@ async def test_a_saved_fold_of_nothing_is_taken_up() -> None:
 
 
 async def test_a_publisher_does_not_write_another_s_figures_under_its_own_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another one published between our transaction and our reading of the figures (seed 31721)."""
+    """Another one published between our reading of the figures and of where they stand (seed 31721)."""
     publisher = Publisher(ServiceContext("publisher", NOBODY))
-    now = datetime(2025, 7, 1, tzinfo=UTC)
+    store, now = publisher._store, datetime(2025, 7, 1, tzinfo=UTC)
+    read = [Snapshot(number, now, {"f/0": number}, {}, [], {}) for number in (1, 2)]
+    owned: list[Standing] = []
+
+    async def nothing(*_: object) -> None:
+        pass
 
     async def snapshot() -> Snapshot:
-        return Snapshot(2, now, {"f/0": 2}, {}, [], {})
+        return read.pop(0)
 
-    monkeypatch.setattr(publisher._store, "snapshot", snapshot)
-    with pytest.raises(Failure):
-        await publisher._write(Standing(1, now, {"f/0": 1}, 0, {}, 1))
+    async def standing() -> Standing:
+        return Standing(2, now, {"f/0": 2}, 0, {}, 1)
+
+    async def own(where: Standing) -> None:
+        assert publisher._known is not None
+        assert publisher._known.publication == where.publication
+        owned.append(where)
+
+    for name in ("__aenter__", "__aexit__"):
+        monkeypatch.setattr(type(store), name, nothing)
+    monkeypatch.setattr(store, "create", nothing)
+    monkeypatch.setattr(store, "snapshot", snapshot)
+    monkeypatch.setattr(store, "standing", standing)
+    monkeypatch.setattr(publisher, "_own", own)
+    await publisher._connect()
+    assert len(owned) == 1

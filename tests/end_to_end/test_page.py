@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from services.dissemination.catalogue import catalogue
+from schemas.indicators import catalogue
 from services.shared.runtime.embedded.ports import free_port
 from services.shared.runtime.store import Publication, Standing, Store
 from services.shared.statistics.observation import Observation, series_key

@@ -300,7 +300,38 @@ async def test_of_two_publishers_the_one_with_old_knowledge_is_refused(database:
         with pytest.raises(Failure, match="another publisher"):
             await other.publish(publication(2, 2), None, datetime.now(UTC))
         known = await other.snapshot()
-        assert (await other.publish(publication(2, 2), known, datetime.now(UTC))).publication == 2
+        assert (await other.publish(publication(2, 2), known, datetime.now(UTC))).standing.publication == 2
+
+
+async def test_what_publishing_returns_is_what_the_database_would_say(database: str) -> None:
+    def some(**values: tuple[float, float | None, int]) -> dict[tuple[str, str], Observation]:
+        made = [Observation(s, "2025-Q2", v, limit, limit, "persons", decimals, "P") for s, (v, limit, decimals) in values.items()]
+        return {one.key: one for one in made}
+
+    history = [
+        (some(A=(3, None, 0), B=(50, None, 1)), {("estimate", "e"): {"value": 1.5, "inputs": {"n": 2}}}),
+        (some(A=(3, None, 0), B=(51, None, 1), C=(7.0, 6, 0)), {("estimate", "e"): {"value": 1.5, "inputs": {"n": 2}}}),
+        (some(A=(3, None, 0), B=(51, None, 1), C=(7.0, 6, 0)), {("estimate", "e"): {"value": 1.5, "inputs": {"n": 2}}}),
+        (some(B=(1 / 3, None, 1), C=(7.5, 6.25, 0)), {("reference", "b"): {"key": "b"}, ("reference", "a"): {"key": "a"}}),
+        ({}, {}),
+    ]
+    known, numbers = None, []
+    async with Store(database) as store:
+        await store.create()
+        for cut, (observations, annex) in enumerate(history, start=1):
+            before = known.observations if known is not None else {}
+            standing = Standing(0, datetime.now(UTC), {"f/0": cut}, cut, {"f/0": ""}, FOLD)
+            outcome = await store.publish(Publication(observations, annex, standing), known, datetime.now(UTC))
+            known = outcome.snapshot
+            read = await store.snapshot()
+            assert known == read
+            assert read is not None
+            assert repr(sorted(known.observations.values())) == repr(sorted(read.observations.values())), "3 is not 3.0"
+            assert outcome.standing == await store.standing()
+            wanted = {k: read.observations.get(k) for k in before.keys() | read.observations.keys()}
+            assert outcome.changes == {k: o for k, o in wanted.items() if before.get(k) != o}
+            numbers.append(outcome.standing.publication)
+    assert numbers == [1, 2, 2, 3, 4]
 
 
 async def test_a_cut_behind_the_published_one_is_refused_and_leaves_no_trace(database: str) -> None:

@@ -111,6 +111,14 @@ class Publication(NamedTuple):
     standing: Standing  # publication and published_at are those of the set that it was compared with
 
 
+class Outcome(NamedTuple):
+    """What came of publishing: where it stands, all that is published now, and what of it changed (None: gone)."""
+
+    standing: Standing
+    snapshot: Snapshot
+    changes: dict[Key, Published | None]
+
+
 def schema_name(prefix: str) -> str:
     """The PostgreSQL schema of a stack: stacks with other prefixes can share a database."""
     tail = re.sub(r"[^a-z0-9]+", "_", prefix.lower()).strip("_")
@@ -226,9 +234,7 @@ class Store:
             )
             observations = {(row[0], row[1]): _published(row) async for row in rows}
             annex = await self._annex(number)
-        references = [body for (kind, _), body in sorted(annex.items()) if kind == "reference"]
-        estimates = {key: body for (kind, key), body in annex.items() if kind == "estimate"}
-        return Snapshot(number, published_at, cut, observations, references, estimates)
+        return _snapshot(number, published_at, cut, observations, annex)
 
     async def _annex(self, number: int) -> Annex:
         rows = await self.connection.execute(
@@ -240,11 +246,11 @@ class Store:
         return {(row[0], row[1]): row[2] async for row in rows}
 
     @_available
-    async def publish(self, new: Publication, known: Snapshot | None, now: datetime) -> Standing:
+    async def publish(self, new: Publication, known: Snapshot | None, now: datetime) -> Outcome:
         """Publish one cut in one transaction: number it if any figure changed, close old rows, add new ones, move the position.
 
-        `known` is the newest publication as the caller knows it. Raises Failure if somebody else published in the meantime, or if
-        the cut is behind what is published.
+        `known` is the newest publication as the caller knows it; the outcome's snapshot is what `snapshot()` would read now. Raises
+        Failure if somebody else published in the meantime, or if the cut is behind what is published.
         """
         async with self.connection.transaction():
             await self.connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
@@ -253,21 +259,24 @@ class Store:
                 raise Failure("another publisher was here: read its figures first")
             if before is not None and is_behind(new.standing.cut, before.cut):
                 raise Failure("a cut behind the published one cannot be published")
-            gone, fresh = _difference({k: _bare(o) for k, o in known.observations.items()} if known else {}, new.observations)
-            old_annex = _annex_of(known) if known else {}
+            old, old_annex = (known.observations, _annex_of(known)) if known else ({}, {})
+            gone, fresh = _difference({k: _bare(o) for k, o in old.items()}, new.observations)
             gone_annex, fresh_annex = _difference(old_annex, new.annex)
             standing = new.standing._replace(
                 publication=before.publication if before else 0, published_at=before.published_at if before else now
             )
+            changes: dict[Key, Published | None] = {}
             if before is None or gone or fresh or gone_annex or fresh_annex:
                 standing = standing._replace(publication=standing.publication + 1, published_at=now)
-                changes = len(set(gone) | set(fresh))
-                await self._number(standing, changes)
+                changes = dict.fromkeys(gone) | {k: _published((*o, standing.publication, now)) for k, o in fresh.items()}
+                await self._number(standing, len(changes))
                 await self._replace("observation", "series, period", gone, [_row(o) for o in fresh.values()], standing.publication)
                 rows = [(kind, key, orjson.dumps(body).decode()) for (kind, key), body in fresh_annex.items()]
                 await self._replace("annex", "kind, key", gone_annex, rows, standing.publication)
             await self._move(standing)
-            return standing
+        observations = {key: o for key, o in {**old, **changes}.items() if o is not None}
+        snapshot = _snapshot(standing.publication, standing.published_at, standing.cut, observations, new.annex)
+        return Outcome(standing, snapshot, changes)
 
     async def _number(self, standing: Standing, changes: int) -> None:
         await self.connection.execute(
@@ -311,12 +320,19 @@ class Store:
                     await copy.write_row((*row, number))
 
 
+def _snapshot(number: int, published_at: datetime, cut: Cut, observations: dict[Key, Published], annex: Annex) -> Snapshot:
+    references = [body for (kind, _), body in sorted(annex.items()) if kind == "reference"]
+    estimates = {key: body for (kind, key), body in annex.items() if kind == "estimate"}
+    return Snapshot(number, published_at, cut, observations, references, estimates)
+
+
 def _published(row: tuple[Any, ...]) -> Published:
-    value, decimals = row[2], row[6]
-    if value is not None and decimals == 0 and float(value).is_integer():
-        value = int(value)
-    series, period, _, lower, upper, unit, _, status, confidentiality, since, at = row
-    return Published(series, period, value, lower, upper, unit, decimals, status, confidentiality, since, at.astimezone(UTC))
+    """Of a row, or of what will be one: a whole number of things is an integer, all else that is there is a float."""
+    series, period, value, lower, upper, unit, decimals, status, confidentiality, since, at = row
+    if value is not None:
+        value = int(value) if decimals == 0 and float(value).is_integer() else float(value)
+    low, high = (None if limit is None else float(limit) for limit in (lower, upper))
+    return Published(series, period, value, low, high, unit, decimals, status, confidentiality, since, at.astimezone(UTC))
 
 
 def _bare(published: Published) -> Observation:

@@ -226,7 +226,6 @@ MUTANTS = (
                 "if (standing.publication if standing else 0) == (self._known.publication if self._known else 0):",
                 "if True:",
             ),
-            (PUBLISHER, "        if self._known.publication != now.publication:", "        if False:"),
         ),
     ),
     Mutant(

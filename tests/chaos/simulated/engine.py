@@ -20,7 +20,7 @@ from services.shared.runtime import dead_letters, event_log, faust_stage, kafka,
 from services.shared.runtime.errors import Failure, Unavailable
 from services.shared.runtime.ledger import Adoption, LedgerFollower, LedgerOwner
 from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Publication, Published, Snapshot, Standing
+from services.shared.runtime.store import Outcome, Publication, Published, Snapshot, Standing
 from services.shared.statistics import index
 from services.shared.statistics.contribution import CELLS_MAX
 from services.shared.statistics.feeds import FeedRules
@@ -210,7 +210,7 @@ class MemoryStore:
         await self._reach()
         return self._snapshot
 
-    async def publish(self, new: Publication, known: Snapshot | None, now: datetime) -> Standing:
+    async def publish(self, new: Publication, known: Snapshot | None, now: datetime) -> Outcome:
         await self._reach()
         before = self._snapshot
         number = before.publication if before else 0
@@ -233,7 +233,8 @@ class MemoryStore:
         standing = new.standing._replace(publication=self._snapshot.publication, published_at=self._snapshot.published_at)
         self._standing = standing
         await self._reach()  # the answer may be lost
-        return standing
+        changes = {k: found.get(k) for k in old.keys() | found.keys() if old.get(k) != found.get(k)}
+        return Outcome(standing, self._snapshot, changes)
 
 
 class _Time:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.indicator_publisher.publisher import load_units
+from schemas.indicators import units
 from services.shared.statistics.aggregates import Aggregates
 from services.shared.statistics.indicators import observations
 from services.shared.statistics.informality import MEASURES, estimates
@@ -19,7 +19,7 @@ from services.shared.statistics.ledger_set import Cut
 from tests.chaos.simulated.broker import Broker, Record
 
 UTC_OFFSET = timedelta(hours=5)  # of all dates in the runs
-UNITS = load_units()
+UNITS = units()
 Content = tuple[str, str, str | None]  # cell, first day, the day on which it ends
 
 

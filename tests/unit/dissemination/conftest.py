@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.dissemination.catalogue import catalogue
+from schemas.indicators import catalogue
 from services.shared.runtime.store import Published, Snapshot
 from services.shared.statistics.observation import series_key
 

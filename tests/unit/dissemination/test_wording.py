@@ -6,7 +6,7 @@ from string import Formatter
 import pytest
 
 from schemas.feeds import FEEDS
-from services.dissemination.catalogue import catalogue, parse_statements
+from schemas.indicators import catalogue, parse_statements
 from services.dissemination.wording import LANGUAGES, quarters_before, wording
 from services.shared.statistics import informality
 

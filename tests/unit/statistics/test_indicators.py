@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from services.indicator_publisher.publisher import load_units
+from schemas.indicators import units
 from services.shared.statistics.indicators import observations
 from services.shared.statistics.observation import Observation, series_key
 
-UNITS = load_units()
+UNITS = units()
 
 
 def flow(measure: str, period: str, area: str, value: int, purpose: str = "tourism") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from services.indicator_publisher.publisher import load_units
+from schemas.indicators import units
 from services.shared.runtime.topics import load_topics
 from services.shared.statistics.aggregates import Aggregates
 from services.shared.statistics.feeds import RULES
@@ -106,7 +106,7 @@ def engine(partitions: dict[tuple[str, int], Records]) -> Engine:
         cut[f"{feed}/{partition}"], identity[f"{feed}/{partition}"] = fold.offset, fold.record_hash
     entries = {k: json.loads(v) for k, v in aggregates.changes(log_time).items() if v is not None}
     inputs = {k: v for k, v in entries.items() if v["measure"] in MEASURES}
-    found = observations(entries, estimates(inputs, log_time).values(), load_units())
+    found = observations(entries, estimates(inputs, log_time).values(), units())
     return Engine(found, cut, log_time, identity)
 
 

@@ -86,3 +86,9 @@ def parse_catalogue(text: str) -> dict[str, Indicator]:
 def catalogue() -> Mapping[str, Indicator]:
     """The catalogue that this distribution carries; read once."""
     return parse_catalogue((files("schemas") / "indicators.csv").read_text("utf-8"))
+
+
+@lru_cache(maxsize=1)
+def units() -> Mapping[str, tuple[str, int]]:
+    """(unit, decimals) of every indicator."""
+    return {name: (indicator.unit, indicator.decimals) for name, indicator in catalogue().items()}
