@@ -33,12 +33,13 @@ def fill(settings: Settings, count: int, shape: Shape | None = None) -> None:
     """Create the contract's topics under the settings' prefix and append the first `count` events."""
     gc.disable()  # millions of short-lived objects without cycles: the collector would take half of the time
     try:
-        asyncio.run(_fill(settings, submissions(count, shape)))
+        asyncio.run(append(settings, submissions(count, shape)))
     finally:
         gc.enable()
 
 
-async def _fill(settings: Settings, parts: Iterable[Lines]) -> None:
+async def append(settings: Settings, parts: Iterable[Lines]) -> None:
+    """Create the contract's topics if they are not there, and append these events. Failure if the broker does not take all."""
     await ensure_topics(settings)
     producer = EventProducer(settings, "bench", asyncio.Event())
     await producer.start()
