@@ -1,8 +1,9 @@
 """How soon a correction, and live traffic, are in the published figures, with millions of records in the index behind them.
 
-Everything runs as `tolqyn up` starts it. The log holds the crossings of the last seven months; live traffic is of the last two days, one
-record in twenty of any earlier day. Time begins when the ingest service has acknowledged a record over HTTP and ends when a consumer of
-`indicators.v1` holds the mark of a whole set that contains it: the changed figure itself for a correction, the cut for live traffic.
+Everything runs as `tolqyn up` starts it. The log holds the crossings of the last seven months; live traffic is of the last two
+days, one record in twenty of any earlier day. Time begins when the ingest service has acknowledged a record over HTTP and ends
+when a consumer of `indicators.v1` holds the mark of a whole set that contains it: the changed figure itself for a correction, the
+cut for live traffic.
 """
 
 import argparse
