@@ -5,16 +5,17 @@ alone, so any split of the log gives the same result.
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-import xxhash
 from numpy.typing import NDArray
 
 from services.shared.statistics.contribution import NEVER, NOTHING, Integers, Packed, pack
 from services.shared.statistics.feeds import FeedRules, countable
-from services.shared.statistics.records import Headers, Records
+from services.shared.statistics.key_hash import hashes
+from services.shared.statistics.records import Headers, Records, Texts, distinct_values
 
 SCHEMA_MAJOR = 1  # of the event values that these rules understand
 VERSION_MAX = (1 << 53) - 1  # of a record, by contract
@@ -53,40 +54,35 @@ class Cells:
 
 def decode(rules: FeedRules, cells: Cells, records: Records) -> Decoded:
     """Columns of a batch. New cell texts are added to `cells`."""
-    unreadable = dict(_bad_envelopes(rules, records))
-    positions = [i for i in range(len(records.values)) if i not in unreadable] if unreadable else list(range(len(records.values)))
-    values = [records.values[i] for i in positions]
-    frame, parsed = _parse(rules, [v for v in values if v is not None])
-    for row in np.flatnonzero(~parsed).tolist():
-        unreadable[positions[row]] = "malformed_json"
-    at = np.array(positions, np.int64)[parsed]
-    keys = [records.keys[i] for i in at.tolist()]
-    assert all(key is not None for key in keys)
-    contributions, fine = _contributions(rules, cells, frame, [k for k in keys if k is not None])
-    for row in np.flatnonzero(~fine).tolist():
-        unreadable[int(at[row])] = "invalid_record"
-    hashes = b"".join([xxhash.xxh3_128_digest(k) for k in keys if k is not None])
-    pairs = np.frombuffer(hashes, ">u8").astype(np.uint64).reshape(-1, 2)[fine]
-    versions = frame["version"].fill_null(0).to_numpy()[fine]
-    return Decoded(
-        at[fine], np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]),
-        versions, contributions[fine], sorted(unreadable.items()),
-    )  # fmt: skip
+    keys, values = Texts.of(records.keys), Texts.of(records.values)
+    unreadable = dict(_bad_envelopes(rules, records.headers, keys, values))
+    at = np.arange(len(values))
+    if unreadable:
+        at = np.delete(at, list(unreadable))
+        keys, values = keys.take(at), values.take(at)
+    frame, parsed = _parse(rules, values)
+    if not parsed.all():
+        unreadable |= dict.fromkeys(at[~parsed].tolist(), "malformed_json")
+        at, keys = at[parsed], keys.take(np.flatnonzero(parsed))
+    contributions, fine = _contributions(rules, cells, frame, keys)
+    high, low = hashes(keys)
+    versions = frame["version"].fill_null(0).to_numpy()
+    if not fine.all():
+        unreadable |= dict.fromkeys(at[~fine].tolist(), "invalid_record")
+        at, high, low, versions, contributions = at[fine], high[fine], low[fine], versions[fine], contributions[fine]
+    return Decoded(at, high, low, versions, contributions, sorted(unreadable.items()))
 
 
-def _bad_envelopes(rules: FeedRules, records: Records) -> list[tuple[int, str]]:
+def _bad_envelopes(rules: FeedRules, headers: Sequence[Headers], keys: Texts, values: Texts) -> list[tuple[int, str]]:
     """Records whose key, value or schema header is not what these rules understand."""
-    verdicts = {headers: _schema_problem(rules, headers) for headers in set(records.headers)}
-    clean = not any(verdicts.values()) and all(records.values) and all(records.keys)
-    if clean:
-        return []
+    verdicts = {one: _schema_problem(rules, one) for one in distinct_values(headers)}
+    without_value, without_key = values.lengths <= 0, keys.lengths <= 0
+    if not any(verdicts.values()):
+        lacking = np.flatnonzero(without_value | without_key)
+        return [(i, "no_value" if without_value[i] else "no_key") for i in lacking.tolist()]
     bad = []
-    for i, (key, value, headers) in enumerate(zip(records.keys, records.values, records.headers, strict=True)):
-        reason = verdicts[headers]
-        if not reason and not value:
-            reason = "no_value"
-        if not reason and not key:
-            reason = "no_key"
+    for i, one in enumerate(headers):
+        reason = verdicts[one] or ("no_value" if without_value[i] else "no_key" if without_key[i] else "")
         if reason:
             bad.append((i, reason))
     return bad
@@ -100,7 +96,7 @@ def _schema_problem(rules: FeedRules, headers: Headers) -> str:
     return "newer_schema" if int(major) > SCHEMA_MAJOR else ""
 
 
-def _parse(rules: FeedRules, values: list[bytes]) -> tuple[pl.DataFrame, NDArray[np.bool_]]:
+def _parse(rules: FeedRules, values: Texts) -> tuple[pl.DataFrame, NDArray[np.bool_]]:
     """(the values that parse as one JSON object each, which of them those are)."""
     frame = _parse_lines(rules, values)
     if frame is not None:
@@ -112,10 +108,10 @@ def _parse(rules: FeedRules, values: list[bytes]) -> tuple[pl.DataFrame, NDArray
     return pl.concat([left, right]), np.concatenate([left_parsed, right_parsed])
 
 
-def _parse_lines(rules: FeedRules, values: list[bytes]) -> pl.DataFrame | None:
-    if not values:
+def _parse_lines(rules: FeedRules, values: Texts) -> pl.DataFrame | None:
+    if not len(values):
         return pl.DataFrame(schema=rules.columns)
-    lines = b"\n".join(values)
+    lines = values.lines()
     if lines.count(b"\n") != len(values) - 1:
         return None
     try:
@@ -125,7 +121,7 @@ def _parse_lines(rules: FeedRules, values: list[bytes]) -> pl.DataFrame | None:
     return frame if frame.height == len(values) else None
 
 
-def _contributions(rules: FeedRules, cells: Cells, frame: pl.DataFrame, keys: list[bytes]) -> tuple[Packed, NDArray[np.bool_]]:
+def _contributions(rules: FeedRules, cells: Cells, frame: pl.DataFrame, keys: Texts) -> tuple[Packed, NDArray[np.bool_]]:
     """(contribution of each record, whether it is a valid one)."""
     counts = (frame["action"] == "record").fill_null(False).to_numpy()
     withdraws = (frame["action"] == "withdraw").fill_null(False).to_numpy()

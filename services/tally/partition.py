@@ -13,7 +13,7 @@ from services.shared.statistics.feeds import FeedRules
 from services.shared.statistics.fold import resolve
 from services.shared.statistics.index import Run, distinct, filter_of, look_up, merge_runs
 from services.shared.statistics.ledger_set import Changes
-from services.shared.statistics.records import Records
+from services.shared.statistics.records import Records, distinct_values
 from services.tally.decode import Cells, decode
 
 
@@ -67,7 +67,7 @@ class PartitionFold:
         conflicts = decoded.positions[resolved.conflict].tolist()
         self.offset = records.offsets[-1] + 1
         self.last_offset = records.offsets[-1]
-        self.log_time = max(self.log_time, *records.timestamps)
+        self.log_time = max(self.log_time, *distinct_values(records.timestamps))
         self.record_hash = record_hash(records, len(records.offsets) - 1)
         counted, duplicate = int(resolved.counted.sum()), int(resolved.duplicate.sum())
         return Effect(

@@ -12,21 +12,23 @@ from pathlib import Path
 from services.shared.runtime import metrics
 from services.shared.runtime.dead_letters import DeadLetters
 from services.shared.runtime.errors import ConfigurationError
-from services.shared.runtime.event_log import EventLog
+from services.shared.runtime.event_log import EventLog, Fetched, opened
 from services.shared.runtime.ledger import LedgerOwner, Position
 from services.shared.runtime.run_store import LAYOUT, Manifest, RunStore, StateLost
 from services.shared.runtime.service import ServiceContext
 from services.shared.statistics.feeds import RULES
 from services.shared.statistics.index import merge_runs, next_merge
-from services.shared.statistics.records import Records, joined
+from services.shared.statistics.records import Records
 from services.tally.misfit import MISFITS, NONE_RECENT, UNREADABLE_SHARE_MAX, Recent, unreadable_share
-from services.tally.partition import PartitionFold, record_hash
+from services.tally.partition import Effect, PartitionFold, record_hash
 
 FOLD = 1  # version of the rules: sheets of two versions are never added up. Raise it when the same log would give other sheets
 CUT_SECONDS_MIN = 0.5  # between two rounds of cuts: what arrives meanwhile goes into one, and is published well within two seconds
 CATCH_UP_RECORDS = 20_000  # a partition not further behind is there in a blink; under steady traffic none ever is quite there
 CUT_SECONDS_MAX = 5.0  # while catching up, a cut at least this often, so that a kill costs at most this much folding again
 FOLD_RECORDS_MIN = 20_000  # records wait for so many others, or for the next round of cuts: a fold costs milliseconds by itself
+# At a time, of different partitions: they share two processors with the fetching, and each needs some hundred bytes a record.
+FOLDS_MAX = 2
 # A round of cuts is followed by this many times its own duration of folding: cuts take a quarter of the time at most. But never by
 # more than CUT_SECONDS_MAX: a round that met a full disk, or a suspended process, may have taken hours.
 CUT_REST = 3.0
@@ -40,7 +42,7 @@ class _Partition:
 
     def __init__(self, fold: PartitionFold, store: RunStore, files: list[tuple[str, str]], recent: Recent = NONE_RECENT) -> None:
         self.fold, self.store, self.files, self.recent = fold, store, files, recent
-        self.waiting: list[Records] = []  # read and not yet folded
+        self.waiting: list[Fetched] = []  # read and not yet folded
         self.owned = False  # whether its ledger partition is ours to write
         self.ledger_offset = 0  # where the ledger stood when it was read: it is not taken over before the fold is there
         self.cut_offset = -1
@@ -62,6 +64,7 @@ class TallyWorker:
         self._ledger = LedgerOwner(settings, f"tallies.{feed}.v1", FOLD)
         self._dead = DeadLetters(settings, feed)
         self._parts: dict[int, _Partition] = {}
+        self._folds = asyncio.Semaphore(FOLDS_MAX)
         self._next_cuts = 0.0  # monotonic time before which no cut is made
         # What the group last said is noted here, and acted upon between two batches.
         self._came: set[int] = set()
@@ -92,18 +95,19 @@ class TallyWorker:
     async def _step(self) -> None:
         batches = await self._log.poll()
         await self._change_hands()
-        for number, records in batches.items():
+        due = []
+        for number, fetched in batches.items():
             part = self._parts.get(number)
             # Else it was taken away, or given anew, while the batch was fetched.
-            if part is not None and records.offsets[0] >= part.fold.offset:
-                part.waiting.append(records)
-                if sum(len(r.offsets) for r in part.waiting) >= FOLD_RECORDS_MIN:
-                    await self._fold(number, part)
+            if part is not None and fetched[0].first_offset >= part.fold.offset:
+                part.waiting += fetched
+                if sum(one.many for one in part.waiting) >= FOLD_RECORDS_MIN:
+                    due.append((number, part))
+        await asyncio.gather(*(self._fold(number, part) for number, part in due))
         if time.monotonic() < self._next_cuts:
             return
         started = time.monotonic()
-        for number, part in self._parts.items():
-            await self._fold(number, part)
+        await asyncio.gather(*(self._fold(number, part) for number, part in self._parts.items()))
         due = [(number, part) for number, part in self._parts.items() if self._cut_due(number, part)]
         if not due:
             return  # after a silence, the first record that comes is handed on at once
@@ -114,8 +118,12 @@ class TallyWorker:
     async def _fold(self, number: int, part: _Partition) -> None:
         if not part.waiting:
             return
-        records, part.waiting = joined(part.waiting), []
-        effect = await asyncio.to_thread(part.fold.fold, records)
+        fetched, part.waiting = part.waiting, []
+        async with self._folds:
+            folded = await asyncio.to_thread(_open_and_fold, part.fold, fetched)
+        if folded is None:
+            return
+        records, effect = folded
         self._refuse_misfit(part, len(records.offsets), [reason for _, reason in effect.dead])
         await self._dead.send(f"{self._context.settings.topic(self._events)}/{number}", records, effect.dead)
         counts = {"counted": effect.counted, "duplicate": effect.duplicate, "stale": effect.stale}
@@ -269,6 +277,11 @@ def _open_store(folder: Path) -> RunStore:
             return store
         except BlockingIOError:
             spare += 1
+
+
+def _open_and_fold(fold: PartitionFold, fetched: list[Fetched]) -> tuple[Records, Effect] | None:
+    records = opened(fetched)
+    return None if records is None else (records, fold.fold(records))
 
 
 def _save_state(part: _Partition) -> None:

@@ -7,6 +7,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from services.shared.runtime import whole_batches
+from services.shared.runtime.event_log import columns as one_by_one
+from services.shared.runtime.event_log import opened
 from services.shared.statistics.records import Records
 
 WAIT_SECONDS_MAX = 30
@@ -48,10 +50,9 @@ async def read(broker: str, name: str, start: int, whole: bool) -> Records:
     async with asyncio.timeout(WAIT_SECONDS_MAX):
         while await consumer.position(tp) < end:
             for items in (await consumer.getmany(timeout_ms=200, max_records=3 if whole else 100)).values():
-                for item in items:
-                    batch = item if whole else Records([item.offset], [item.timestamp], [item.key], [item.value], [item.headers])
-                    for column, more in zip(columns, batch, strict=True):
-                        column.extend(more)
+                batch = opened(items) if whole else one_by_one(items)
+                for column, more in zip(columns, batch or (), strict=batch is not None):
+                    column.extend(more)
     await consumer.stop()
     return columns
 
@@ -69,6 +70,6 @@ async def test_whole_batches_equal_records_one_by_one_from_any_offset(broker: st
 def test_another_version_of_aiokafka_is_left_alone(monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("aiokafka.__version__", "99")
     fetched: dict[str, str] = {}
-    consumer = SimpleNamespace(_fetcher=SimpleNamespace(_records=fetched))
+    consumer = SimpleNamespace(_fetcher=SimpleNamespace(_records=fetched, _client=None))
     assert not whole_batches.install(consumer)
     assert consumer._fetcher._records is fetched

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-from services.shared.runtime import whole_batches
+from services.shared.runtime import batch_columns, whole_batches
+from services.shared.runtime.batch_columns import WholeBatch
 from services.shared.runtime.kafka import consumer, reading, start_patiently
 from services.shared.runtime.settings import Settings
 from services.shared.runtime.topics import require
@@ -24,6 +25,7 @@ SESSION_MS = 10_000  # a worker that is silent this long loses its partitions
 POLL_GAP_MS_MAX = 60_000  # loading 20 million index rows takes a few seconds; a minute between two polls is never reached in order
 
 Listener = Callable[[list[int]], None]
+Fetched = Records | WholeBatch  # records that came one by one, or a batch that is not opened yet
 
 
 class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -90,17 +92,24 @@ class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
             record = await client.getone()
             return columns([record]) if record.offset == offset else None
 
-    async def poll(self) -> dict[int, Records]:
-        """Records by partition, as many as were fetched, within limits."""
+    async def poll(self) -> dict[int, list[Fetched]]:
+        """What was fetched, by partition, within limits; to be `opened`."""
         items_max = POLL_BATCHES_MAX if self._whole else POLL_RECORDS_MAX
         batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=items_max)
-        join = joined if self._whole else columns
-        return {tp.partition: join(items) for tp, items in batches.items() if items}
+        return {tp.partition: items if self._whole else [columns(items)] for tp, items in batches.items() if items}
 
     def lag(self, partition: int, offset: int) -> int | None:
         """Records from `offset` to the end of the log, as far as is known; None before the first fetch."""
         high = self._consumer.highwater(TopicPartition(self._name, partition))
         return None if high is None else max(0, high - offset)
+
+
+def opened(fetched: list[Fetched]) -> Records | None:
+    """The records of one partition's fetches, in log order; None if there are none. Raises CorruptRecordException. Blocking."""
+    parts = [one for one in fetched if isinstance(one, Records)]
+    whole = batch_columns.opened([one for one in fetched if isinstance(one, WholeBatch)])
+    assert not parts or whole is None, "a consumer gives records in one of the two ways"
+    return joined(parts) if parts else whole
 
 
 def columns(records: list) -> Records:  # type: ignore[type-arg]

@@ -1,12 +1,13 @@
 """One partition of the log once more, from its beginning to an offset: for those who check or explain, not for those who count."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.shared.runtime import whole_batches
 from services.shared.runtime.errors import Failure
-from services.shared.runtime.event_log import columns
+from services.shared.runtime.event_log import columns, opened
 from services.shared.runtime.kafka import consumer, start_patiently
 from services.shared.runtime.settings import Settings
 from services.shared.statistics.records import Records
@@ -37,10 +38,10 @@ async def replay(settings: Settings, topic: str, partition: int, end: int | None
         while await client.position(tp) < end:
             for items in (await client.getmany(tp, timeout_ms=POLL_MS)).values():
                 silent = -1
-                for records in items if whole else [columns(items)]:
-                    part = _before(records, end)
-                    if part is not None:
-                        yield part
+                records = await asyncio.to_thread(opened, items) if whole else columns(items)
+                part = _before(records.as_lists(), end) if records is not None else None
+                if part is not None:
+                    yield part
             silent += 1
             if silent > SILENT_POLLS_MAX:
                 raise Failure(f"{tp.topic}/{partition}: the broker gives no records from offset {await client.position(tp)} on")

@@ -1,8 +1,8 @@
-"""Whole record batches out of aiokafka's fetcher, as columns, without its Python object per record.
+"""Whole record batches out of aiokafka's fetcher, as they came, without its Python object per record.
 
 aiokafka parses batches in Cython and then wraps every record in Python, which costs more than all of tally's own work. This module
 puts itself between: where the fetcher keeps what it fetched, `PartitionRecords` is replaced by `_WholeBatches`, which yields one
-`Records` per batch. Positions, pauses, rebalances and aborted transactions stay aiokafka's own.
+`WholeBatch` per batch, to be opened by `batch_columns`. Positions, pauses, rebalances and aborted transactions stay aiokafka's own.
 
 That place is private, so it is used only with the version that the tests ran against; with any other, `install` says so and leaves
 the consumer as it is (records one by one: slower, never wrong).
@@ -16,11 +16,12 @@ from typing import Any
 import aiokafka
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import CorruptRecordException
+from aiokafka.protocol.fetch import FetchRequest
 
-from services.shared.statistics.records import Records
+from services.shared.runtime.batch_columns import COUNT_AT, WholeBatch
 
 AIOKAFKA_TESTED = "0.14.0"
+_LENGTH_AT, _LOG_OVERHEAD = 8, 12  # a batch begins with its base offset and its length
 
 log = logging.getLogger("tolqyn.kafka")
 
@@ -35,24 +36,49 @@ def install(consumer: AIOKafkaConsumer) -> bool:
         return False
     fetcher = consumer._fetcher
     assert not fetcher._records, "install before the first fetch"
-    fetcher._records = _Fetched()
+    fetcher._client = _Responses(fetcher._client)
+    fetcher._records = _Fetched(fetcher._client)
     return True
 
 
 class _Fetched(OrderedDict[Any, Any]):
     """What the fetcher has fetched, by partition; results are turned to whole batches as they come in."""
 
+    def __init__(self, responses: "_Responses") -> None:
+        super().__init__()
+        self._responses = responses
+
     def __setitem__(self, tp: Any, result: Any) -> None:
         if isinstance(result, FetchResult):
-            result._partition_records = _WholeBatches(result._partition_records)
+            result._partition_records = _WholeBatches(
+                result._partition_records, self._responses.record_sets[tp.topic, tp.partition]
+            )
         super().__setitem__(tp, result)
+
+
+class _Responses:
+    """Stands in for the fetcher's client: keeps the record sets of the last response, which the fetcher takes up at once."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.record_sets: dict[tuple[str, int], bytes] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def send(self, node: int, request: Any) -> Any:
+        response = await self._client.send(node, request)
+        if isinstance(request, FetchRequest):
+            self.record_sets = {(topic, number): data[-1] for topic, parts in response.topics for number, *data in parts}
+        return response
 
 
 class _WholeBatches:
     """Stands in for aiokafka's PartitionRecords: iterates over batches, and knows the offset to fetch next."""
 
-    def __init__(self, records: Any) -> None:
+    def __init__(self, records: Any, record_set: bytes) -> None:
         self._inner = records
+        self._record_set = memoryview(record_set)
         self._batches = self._unpack()
 
     @property
@@ -60,30 +86,18 @@ class _WholeBatches:
         offset: int = self._inner.next_fetch_offset
         return offset
 
-    def __iter__(self) -> Iterator[Records]:
+    def __iter__(self) -> Iterator[WholeBatch]:
         return self._batches
 
-    def _unpack(self) -> Iterator[Records]:
-        inner = self._inner
+    def _unpack(self) -> Iterator[WholeBatch]:
+        inner, at = self._inner, 0
         while inner._records.has_next():
             batch = inner._records.next_batch()
-            if inner._check_crcs and not batch.validate_crc():
-                raise CorruptRecordException(f"Invalid CRC - {inner._tp}")
+            begin, at = at, at + _LOG_OVERHEAD + int.from_bytes(self._record_set[at + _LENGTH_AT : at + _LOG_OVERHEAD])
             start = inner.next_fetch_offset
             inner.next_fetch_offset = batch.next_offset
-            if self._is_void(batch):
-                continue
-            rows = list(batch)
-            if rows and rows[0].offset < start:  # the batch begins before the place that was asked for
-                rows = [row for row in rows if row.offset >= start]
-            if rows:
-                yield Records(
-                    [row.offset for row in rows],
-                    [row.timestamp for row in rows],
-                    [row.key for row in rows],
-                    [row.value for row in rows],
-                    [tuple(row.headers) for row in rows],
-                )
+            if not self._is_void(batch):
+                yield WholeBatch(batch, bytes(self._record_set[begin + COUNT_AT : at]), start)
 
     def _is_void(self, batch: Any) -> bool:
         """Whether the batch holds no records to count: a control batch, or one of an aborted transaction."""

@@ -4,7 +4,7 @@ The text of a cell joins its fields with `|`, in the order given in `cell_fields
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,7 +58,7 @@ class FeedRules(NamedTuple):
     stock: bool
     columns: dict[str, type[pl.DataType]]
     cell_fields: tuple[str, ...]
-    spans: Callable[[pl.DataFrame, list[bytes]], Spans]
+    spans: Callable[[pl.DataFrame, Sequence[bytes | None]], Spans]
     valid_cell: Callable[[str], bool]
     sheets: Callable[[list[int], Counts, list[str]], Changes] = day_sheets
 
@@ -83,7 +83,7 @@ def _never(frame: pl.DataFrame) -> Integers:
     return np.full(frame.height, NEVER, np.int64)
 
 
-def _crossings(frame: pl.DataFrame, _: list[bytes]) -> Spans:
+def _crossings(frame: pl.DataFrame, _: Sequence[bytes | None]) -> Spans:
     written = frame["occurred_at"]
     instants = written.str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_unit="ms", strict=False).cast(pl.Int64)
     readable = (instants.is_not_null() & written.str.contains(_MOMENT)).fill_null(False).to_numpy()
@@ -91,7 +91,7 @@ def _crossings(frame: pl.DataFrame, _: list[bytes]) -> Spans:
     return Spans(_text(frame, "direction", "citizenship", "counterpart", "purpose"), days, _never(frame))
 
 
-def _permits(frame: pl.DataFrame, _: list[bytes]) -> Spans:
+def _permits(frame: pl.DataFrame, _: Sequence[bytes | None]) -> Spans:
     first, valid_to, revoked = (_days(frame, field) for field in ("valid_from", "valid_to", "revoked_on"))
     # In force on valid_from <= day <= valid_to and before revoked_on; revoked before it began, it is issued and never in force.
     last = np.maximum(np.where(revoked == NO_DAY, valid_to + 1, np.minimum(revoked, valid_to + 1)), first)
@@ -99,7 +99,7 @@ def _permits(frame: pl.DataFrame, _: list[bytes]) -> Spans:
     return Spans(_text(frame, "citizenship", "category"), np.where(readable, first, NO_DAY), last)
 
 
-def _enrolments(frame: pl.DataFrame, _: list[bytes]) -> Spans:
+def _enrolments(frame: pl.DataFrame, _: Sequence[bytes | None]) -> Spans:
     first, ended = _days(frame, "enrolled_on"), _days(frame, "ended_on")
     last = np.maximum(np.where(ended == NO_DAY, NEVER, ended), first)
     readable = (ended > first) | frame["ended_on"].is_null().to_numpy()
@@ -111,15 +111,15 @@ def _enrolments(frame: pl.DataFrame, _: list[bytes]) -> Spans:
     return Spans(cells, np.where(readable, first, NO_DAY), last)
 
 
-def _on_day(day: str, *cell: str) -> Callable[[pl.DataFrame, list[bytes]], Spans]:
+def _on_day(day: str, *cell: str) -> Callable[[pl.DataFrame, Sequence[bytes | None]], Spans]:
     """A flow that is counted by some of its fields, on the day in one of them."""
     return lambda frame, _: Spans(_text(frame, *cell), _days(frame, day), _never(frame))
 
 
-def _figures(frame: pl.DataFrame, keys: list[bytes]) -> Spans:
+def _figures(frame: pl.DataFrame, keys: Sequence[bytes | None]) -> Spans:
     """A reference figure counts as itself: its cell is its key and all its fields."""
     rows = frame.select(_FIGURE_FIELDS).rows(named=True)
-    texts = [_figure_text(key, row) for key, row in zip(keys, rows, strict=True)]
+    texts = [_figure_text(key or b"", row) for key, row in zip(keys, rows, strict=True)]
     return Spans(pl.Series("cell", texts, pl.String), _days(frame, "published_on"), _never(frame))
 
 

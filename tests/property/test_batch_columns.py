@@ -1,0 +1,93 @@
+"""Batches read as columns hold what aiokafka reads of them record by record."""
+
+import struct
+
+import pytest
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.shared.runtime import batch_columns
+from services.shared.runtime.batch_columns import COUNT_AT, WholeBatch, opened
+from services.shared.statistics.records import Records, Texts
+
+SCHEMA = [("schema", b"border-crossings/1")]
+NONE, GZIP, LZ4 = 0, 1, 3
+ATTRIBUTES_AT, MAX_TIME_AT, CRC_AT = 21, 35, 17
+
+objects = st.one_of(
+    st.binary(max_size=200).map(lambda text: b"{" + text + b"}"),
+    st.sampled_from([b"}", b"{}", b"{}}", b'{"a":{}}\x02\x0cschema$border-crossings/1}', b"{}\x00}", b'{"a":"}\x02\x0cschema"}']),
+)
+odd = st.one_of(objects, st.none(), st.binary(max_size=5))
+usual_row = st.tuples(st.binary(max_size=140), objects, st.just(SCHEMA), st.integers(0, 10**6))
+odd_row = st.tuples(
+    st.one_of(st.none(), st.binary(max_size=3)), odd, st.sampled_from([SCHEMA, [], [("x", None)]]), st.integers(-(10**12), 10**12)
+)
+rows = st.one_of(st.lists(usual_row, min_size=1, max_size=90), st.lists(st.one_of(usual_row, odd_row), min_size=1, max_size=6))
+batches = st.lists(
+    st.tuples(rows, st.sampled_from([NONE, LZ4, LZ4, LZ4, GZIP]), st.integers(0, 3), st.booleans()), min_size=1, max_size=4
+)
+
+
+def written(rows, codec: int, base: int, append_time: bool) -> bytes:  # type: ignore[no-untyped-def]
+    """A batch as a broker gives it."""
+    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 20)
+    for number, (key, value, headers, time) in enumerate(rows):
+        assert builder.append(number, 1_700_000_000_000 + time, key, value, headers) is not None
+    data = bytearray(builder.build())
+    struct.pack_into(">q", data, 0, base)
+    if append_time:
+        data[ATTRIBUTES_AT + 1] |= 8
+        struct.pack_into(">q", data, MAX_TIME_AT, 1_800_000_000_000 + base)
+    struct.pack_into(">I", data, CRC_AT, calc_crc32c(bytes(data[ATTRIBUTES_AT:])))
+    return bytes(data)
+
+
+def fetched(data: list[bytes], start: int) -> list[WholeBatch]:
+    return [WholeBatch(MemoryRecords(one).next_batch(), one[COUNT_AT:], start) for one in data]
+
+
+def log(parts) -> list[bytes]:  # type: ignore[no-untyped-def]
+    data, base = [], 0
+    for rows, codec, gap, append_time in parts:
+        data.append(written(rows, codec, base + gap, append_time))
+        base += gap + len(rows)
+    return data
+
+
+def one_by_one(data: list[bytes], start: int) -> Records | None:
+    return batch_columns._one_by_one(fetched(data, start))
+
+
+@given(batches, st.integers(0, 5))
+@settings(max_examples=400, deadline=None)
+def test_columns_hold_what_aiokafka_reads_record_by_record(parts, start: int) -> None:  # type: ignore[no-untyped-def]
+    data = log(parts)
+    found, expected = opened(fetched(data, start)), one_by_one(data, start)
+    assert (found.as_lists() if found else None) == expected
+
+
+@given(
+    st.lists(
+        st.tuples(st.lists(usual_row, min_size=1, max_size=90), st.just(LZ4), st.just(0), st.just(True)), min_size=1, max_size=4
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_what_an_ingest_service_writes_is_read_as_columns(parts) -> None:  # type: ignore[no-untyped-def]
+    rows = [
+        ([(key, b'{"n":%d}' % len(value), headers, time) for key, value, headers, time in part], *rest) for part, *rest in parts
+    ]
+    found = opened(fetched(log(rows), 0))
+    assert found is not None
+    assert isinstance(found.values, Texts)
+
+
+def test_a_damaged_batch_is_refused() -> None:
+    data = bytearray(written([(b"k", b"{}", SCHEMA, 0)] * 3, LZ4, 0, True))
+    data[-1] ^= 1
+    with pytest.raises(CorruptRecordException):
+        opened(fetched([bytes(data)], 0))
