@@ -9,6 +9,7 @@ from typing import Any
 
 from services.shared.statistics import calendar
 from services.shared.statistics.areas import EAEU, groups_of
+from services.shared.statistics.frequencies import Absent
 from services.shared.statistics.informality import newest
 from services.shared.statistics.observation import (
     ESTIMATE,
@@ -19,6 +20,7 @@ from services.shared.statistics.observation import (
     Observation,
     series_key,
 )
+from services.shared.statistics.what_if import growth_required
 
 Entry = Mapping[str, Any]
 Counts = dict[tuple[str, str, str], int]  # (period, area or citizenship, purpose or category) -> number; TOTAL among both
@@ -236,8 +238,8 @@ def _students(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
         stock = students[period, TOTAL, TOTAL]
         out.add("Q", "FOREIGN_STUDENTS_GAP", period, target["value"] - stock)
         years = (calendar.last_quarter_of_period(target["period"]) - calendar.parse_quarter(period)) / 4
-        if years > 0 and target["value"] > 0:
-            growth = 100 * ((target["value"] / stock) ** (1 / years) - 1)
+        growth = growth_required(stock, target["value"], years)
+        if not isinstance(growth, Absent):
             out.add("Q", "FOREIGN_STUDENTS_GROWTH_REQUIRED", period, growth)
 
 
