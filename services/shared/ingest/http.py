@@ -22,6 +22,7 @@ from services.shared.runtime.producer import EventProducer
 
 PATH = "/v1/records"
 IN_FLIGHT_BYTES_MAX = 64 << 20  # four full submissions at once: with what becomes of them in memory, about half a gigabyte
+SUBMISSION_BYTES_MIN = 64 << 10  # what a submission counts as however small it is: so at most a thousand are open at once
 DRAINED_BYTES_MAX = 64 << 20  # of a body that is refused, so that its sender can read why (contract)
 BODY_SECONDS_MAX = 120.0  # 16 MiB over a line of one megabit
 DRAIN_SECONDS_MAX = 30.0  # for the rest of a body that nobody wants
@@ -87,14 +88,15 @@ class RecordsEndpoint:
             raise Problem(503, "the service cannot reach the log just now", AWAY_RETRY_SECONDS)
         length = request.content_length
         # Packed or of unknown length: it may become as large as any.
-        reserved = UNPACKED_BYTES_MAX if encoding or length is None else min(length, UNPACKED_BYTES_MAX)
+        reserved = UNPACKED_BYTES_MAX if encoding or length is None else min(max(length, SUBMISSION_BYTES_MIN), UNPACKED_BYTES_MAX)
         if self._in_flight_bytes + reserved > IN_FLIGHT_BYTES_MAX:
             raise Problem(429, "too much is waiting for the log's acknowledgement", BUSY_RETRY_SECONDS)
         self._reading_bytes += reserved
         try:
             body = unpack(await _read(request), encoding)
-            self._reading_bytes += len(body) - reserved
-            reserved = len(body)
+            unpacked = max(len(body), SUBMISSION_BYTES_MIN)
+            self._reading_bytes += unpacked - reserved
+            reserved = unpacked
             received_ms = _now_ms()
             versions = self._versions.begin(received_ms)
             found = records(body, media_type, self._numbers)

@@ -15,7 +15,7 @@ from services.shared.runtime.stack_identity import check_pseudonym_key
 from services.shared.runtime.topics import load_topics
 
 WAIT_SECONDS = 1.0  # between looks for a broker that is away at the start
-IDLE_SECONDS_MAX = 4.0  # for open submissions after the stop signal; with the producer's five it stays below the service's ten
+IDLE_SECONDS_MAX = 3.0  # for open submissions after the stop signal; with the producer's four it stays below the service's eight
 
 log = logging.getLogger("tolqyn.ingest")
 

@@ -14,6 +14,7 @@ from services.shared.runtime.settings import Settings
 from services.shared.statistics.records import Headers, Records
 
 TOPIC = "dead-letters.v1"
+OPEN_MAX = 10_000  # letters that wait for their acknowledgement: some megabytes; a flush costs milliseconds
 REDRIVEN = b"redriven"  # the reason of a record that closes the letter with the same key
 
 
@@ -50,6 +51,8 @@ class DeadLetters:
                 await self._producer.send(self._topic, records.values[place] or b"", key, partition=0, headers=headers)
             )
             metrics.DEAD_LETTERS.labels(self._feed, reason).inc()
+            if len(self._acks) >= OPEN_MAX:
+                await self.flush()
 
     async def flush(self) -> None:
         """Wait until the broker has all that was sent."""

@@ -1,7 +1,7 @@
 """Kafka as every service uses it: producers that lose nothing, consumers that know where they are."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -81,15 +81,22 @@ async def reading(settings: Settings, topic: str, partitions: list[int] | None =
         await client.stop()
 
 
-async def read_to_end(settings: Settings, topic: str, partition: int = 0) -> list[ConsumerRecord]:
-    """All records of one partition up to the end that it had when called. For small topics."""
-    records: list[ConsumerRecord] = []
+async def each_to_end(settings: Settings, topic: str, partition: int, take: Callable[[ConsumerRecord], None]) -> None:
+    """Give `take` all records of one partition up to the end that it had when called. None is kept here: a compacted topic
+    holds much more than its newest values until the broker comes to compacting it."""
     async with reading(settings, topic, [partition]) as client:
         tp = TopicPartition(settings.topic(topic), partition)
         end = (await client.end_offsets([tp]))[tp]
         while await client.position(tp) < end:
             for batch in (await client.getmany(tp, timeout_ms=1000)).values():
-                records += batch
+                for record in batch:
+                    take(record)
+
+
+async def read_to_end(settings: Settings, topic: str, partition: int = 0) -> list[ConsumerRecord]:
+    """All these records at once. For small topics."""
+    records: list[ConsumerRecord] = []
+    await each_to_end(settings, topic, partition, records.append)
     return records
 
 

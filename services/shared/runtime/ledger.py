@@ -15,7 +15,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from services.shared.runtime import metrics
-from services.shared.runtime.kafka import consumer, producer, read_to_end, start_patiently
+from services.shared.runtime.kafka import consumer, each_to_end, producer, start_patiently
 from services.shared.runtime.settings import Settings
 from services.shared.runtime.topics import require
 from services.shared.statistics.ledger_set import MARK_KEY, MARK_KIND, Changes, Cut, EntrySet, LedgerReader, Mark, is_behind
@@ -98,13 +98,17 @@ class LedgerOwner:
 
     async def _read(self, partition: int) -> tuple[EntrySet, Mark | None]:
         """What the ledger holds, whoever wrote it, and its last mark."""
-        held, mark = EntrySet(), None
-        for record in await read_to_end(self._settings, self._topic, partition):
+        held, mark = EntrySet(), b""
+
+        def take(record: ConsumerRecord) -> None:
+            nonlocal mark
             if _kind(record) != MARK_KIND:
                 held.put(record.key.decode(), record.value)
             elif record.value is not None:
-                mark = Mark.from_bytes(record.value)
-        return held, mark
+                mark = record.value
+
+        await each_to_end(self._settings, self._topic, partition, take)
+        return held, Mark.from_bytes(mark) if mark else None
 
     def release(self, partitions: list[int]) -> None:
         """Stop writing these partitions, at once."""

@@ -19,7 +19,7 @@ from services.shared.runtime.settings import Settings
 ACK_SECONDS_MAX = 20.0  # a broker that restarts is back within ten; senders wait longer than this before they give up on an answer
 PROBE_SECONDS = 2.0  # how soon a lost broker is noticed without traffic, and how soon its return
 PROBE_SECONDS_MAX = 5.0  # a broker that takes longer to name its topics is as good as away
-STOP_SECONDS_MAX = 5.0  # of the ten that a service has to end in; what is not flushed by then was never called accepted
+STOP_SECONDS_MAX = 4.0  # of the eight that a service has to drain in; what is not flushed by then was never called accepted
 
 log = logging.getLogger("tolqyn.producer")
 

@@ -203,6 +203,16 @@ async def test_when_too_much_is_unacknowledged_the_answer_is_429_until_it_is_set
     assert (await endpoint.send(**NDJSON))[0] == 207
 
 
+async def test_small_submissions_count_too_so_that_not_any_number_is_open(endpoint: Endpoint) -> None:
+    endpoint.log.open.clear()
+    endpoint.log.in_flight_bytes = http.IN_FLIGHT_BYTES_MAX - 2 * http.SUBMISSION_BYTES_MIN
+    answers = [asyncio.ensure_future(endpoint.send(**NDJSON)) for _ in range(3)]
+    done, waiting = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+    assert [answer.result()[0] for answer in done] == [429]
+    endpoint.log.open.set()
+    assert [answer[0] for answer in await asyncio.gather(*waiting)] == [207] * 2
+
+
 async def test_open_submissions_count_until_they_are_answered(endpoint: Endpoint) -> None:
     endpoint.log.open.clear()
     body = BODY + b" " * ((16 << 20) - len(BODY))
