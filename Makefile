@@ -1,7 +1,7 @@
 # Everything starts here: each target first sees to its set-up. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test up down check lock clean setup test-tools chaos-seeds mutants
+.PHONY: help run test up down check lock clean setup test-tools chaos-seeds mutants overload
 
 help:
 	@echo 'make run    the main job: local stack up, the sample of 2025-Q1 and Q2 sent in, the bulletin printed and served'
@@ -10,6 +10,7 @@ help:
 	@echo 'make test   make check, then all tests'
 	@echo 'make chaos-seeds N=20000  simulated faults: N more seeds than were ever played in this checkout'
 	@echo 'make mutants  breaks the engine in one place after the other and shows which seed or test finds out'
+	@echo 'make overload [MINUTES=10]  a whole stack under twice the load it can take: is its memory bounded, is nothing lost'
 	@echo 'make check  format, lint, types, walls between the packages, generated contracts'
 	@echo 'make lock   renew requirements.txt from requirements.in (needs uv)'
 	@echo 'make clean  stop the local stack; remove its state, .venv and all caches of this folder'
@@ -46,6 +47,10 @@ chaos-seeds: setup
 
 mutants: test-tools
 	.venv/bin/python -m tests.chaos.mutants
+
+MINUTES ?= 10
+overload: test-tools
+	.venv/bin/python -m tests.chaos.overload --minutes $(MINUTES)
 
 lock:
 	@command -v uv >/dev/null || { echo 'tolqyn: make lock needs uv: pip install uv' >&2; exit 1; }
