@@ -39,7 +39,7 @@ CORRECTIONS, CORRECTIONS_QUICK = 200, 30
 LIVE_SECONDS, LIVE_SECONDS_QUICK = 60, 10
 LIVE_RECORDS_PER_SECOND = 5_000
 LIVE_CHUNK = 250  # a file of an agency's shift: twenty of them a second
-PAUSE_SECONDS_MAX = 0.6  # between two corrections: at random, so that they meet every phase of tally's rounds of cuts
+PAUSE_SECONDS_MAX = 0.4  # between two corrections: at random, so that they meet every phase of tally's rounds of cuts
 WAIT_SECONDS_MAX = 60.0
 LATE_SHARE = 0.05  # of live traffic: records of earlier days, each of which moves some ninety rolling figures
 SEED = 20250630
@@ -294,7 +294,7 @@ async def _measure(settings: Settings, quick: bool) -> dict[str, Any]:
     indexed = INDEXED_QUICK if quick else INDEXED
     all_kinds = kinds()
     tail, ends = Tail(settings), Ends(settings)
-    began = time.monotonic()
+    began, before = time.monotonic(), stack.cpu_seconds(settings)
     await append(settings, submissions(indexed, all_kinds))
     filled = time.monotonic()
     await ends.start()
@@ -303,7 +303,7 @@ async def _measure(settings: Settings, quick: bool) -> dict[str, Any]:
     try:
         await tail.until_cut(await ends.now(), WAIT_SECONDS_MAX * 10)
         print(f"  {indexed:,} records appended in {filled - began:.0f} s, published after {time.monotonic() - began:.0f} s")
-        _print_cpu(settings, {}, "CPU seconds so far")
+        _print_cpu(settings, before, "CPU seconds of that")
         async with aiohttp.ClientSession() as session:
             sender = Sender(settings, session)
             before = stack.cpu_seconds(settings)

@@ -88,7 +88,9 @@ class StageHost:
             autodiscover=False,
             topic_replication_factor=1,
             datadir=datadir,
-            # Faust joins a group even if it only has channels. A killed member holds the next one up until its session ends.
+            # Faust joins a group even if it only has channels, and waits for it. A killed member would hold the next one up until
+            # its session ends; one of the same name takes its place at once. There is one process of a stage: the stage's name.
+            consumer_group_instance_id=name,
             broker_session_timeout=SESSION_SECONDS,
             broker_rebalance_timeout=SESSION_SECONDS,
             broker_heartbeat_interval=SESSION_SECONDS / 3,
