@@ -5,7 +5,7 @@ Definitions are in schemas/indicators.csv. A count of 0 is not there; a share, c
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Generic
 
 from services.shared.statistics import calendar
 from services.shared.statistics.areas import EAEU, groups_of
@@ -20,11 +20,31 @@ from services.shared.statistics.observation import (
     Observation,
     series_key,
 )
+from services.shared.statistics.universe import Crossings, Emigrants, Measure, Permits, Q, Residents, Stays, Students
 from services.shared.statistics.what_if import growth_required
 
 Entry = Mapping[str, Any]
-Counts = dict[tuple[str, str, str], int]  # (period, area or citizenship, purpose or category) -> number; TOTAL among both
 SHARE_AREAS_EXCLUDED = frozenset({TOTAL, "EAEU"})  # shares are given for countries, the CIS and the far abroad
+
+ARRIVALS, DEPARTURES = Measure("arrivals", Crossings), Measure("departures", Crossings)
+CITIZENS_IN, CITIZENS_OUT = Measure("citizens_in", Crossings), Measure("citizens_out", Crossings)
+RESIDENCE_ARRIVALS, RESIDENCE_DEPARTURES = Measure("residence_arrivals", Residents), Measure("residence_departures", Residents)
+LABOUR_EMIGRATION = Measure("labour_emigration", Emigrants)
+GUESTS, MEDICAL = Measure("guests", Stays), Measure("medical", Stays)
+PERMITS_IN_FORCE, PERMITS_ISSUED = Measure("permits_in_force", Permits), Measure("permits_issued", Permits)
+STUDENTS = Measure("students", Students)
+
+
+class Counts(defaultdict[tuple[str, str, str], int], Generic[Q]):
+    """Counts of one universe: (period, area or citizenship, purpose or category) -> number; TOTAL among both."""
+
+    def __init__(self, universe: type[Q]) -> None:
+        super().__init__(int)
+        self._universe = universe
+
+    def of(self, period: str, area: str = TOTAL, purpose: str = TOTAL) -> Q:
+        """One of them, to calculate with: 0 if it is not there."""
+        return self._universe(self.get((period, area, purpose), 0))
 
 
 class Indicators:
@@ -61,8 +81,8 @@ def observations(
     for entry in aggregates.values():
         by_measure[entry["measure"]].append(entry)
     out = Indicators(units)
-    arrivals = _flow(out, "ARRIVALS", by_measure["arrivals"], "citizenship", "purpose", groups=True)
-    departures = _flow(out, "DEPARTURES", by_measure["departures"], "destination", groups=True)
+    arrivals = _flow(out, "ARRIVALS", by_measure, ARRIVALS, "citizenship", "purpose", groups=True)
+    departures = _flow(out, "DEPARTURES", by_measure, DEPARTURES, "destination", groups=True)
     _rolling(out, by_measure)
     _changes(out, "ARRIVALS", arrivals)
     _changes(out, "DEPARTURES", departures)
@@ -71,8 +91,8 @@ def observations(
     _contributions(out, arrivals)
     _purpose_shares(out, "ARRIVALS_PURPOSE_SHARE", arrivals, annual=False)
     _balance(out, "BORDER_BALANCE", arrivals, departures)
-    _flow(out, "CITIZENS_OUT", by_measure["citizens_out"], "destination")
-    _flow(out, "CITIZENS_IN", by_measure["citizens_in"], "counterpart")
+    _flow(out, "CITIZENS_OUT", by_measure, CITIZENS_OUT, "destination")
+    _flow(out, "CITIZENS_IN", by_measure, CITIZENS_IN, "counterpart")
     _residence(out, by_measure)
     _labour(out, by_measure)
     _visitors(out, by_measure)
@@ -87,11 +107,17 @@ def _periods(quarter: str) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def _flow(
-    out: Indicators, indicator: str, entries: list[Entry], area_field: str, purpose_field: str = "", groups: bool = False
-) -> Counts:
+    out: Indicators,
+    indicator: str,
+    by_measure: Mapping[str, list[Entry]],
+    measure: Measure[Q],
+    area_field: str,
+    purpose_field: str = "",
+    groups: bool = False,
+) -> Counts[Q]:
     """Quarterly and annual counts with their totals, by purpose if a field holds it; returns them by (period, area, purpose)."""
-    counts: Counts = defaultdict(int)
-    for entry in entries:
+    counts = Counts(measure.universe)
+    for entry in by_measure[measure.name]:
         area, value = entry[area_field], entry["value"]
         areas = (area, TOTAL, *groups_of(area)) if groups else (area, TOTAL)
         purposes = (entry[purpose_field], TOTAL) if purpose_field else (TOTAL,)
@@ -110,7 +136,7 @@ def _rolling(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
             out.add("D", indicator, entry["period"], entry["value"], entry["area"])
 
 
-def _quarters(counts: Counts) -> list[str]:
+def _quarters(counts: Counts[Q]) -> list[str]:
     return sorted({period for period, _, _ in counts if "Q" in period})
 
 
@@ -118,82 +144,77 @@ def _before(period: str, quarters: int) -> str:
     return calendar.quarter_label(calendar.parse_quarter(period) - quarters)
 
 
-def _change(now: float, base: float) -> float:
-    return 100 * (now / base - 1)
-
-
-def _changes(out: Indicators, indicator: str, counts: Counts) -> None:
+def _changes(out: Indicators, indicator: str, counts: Counts[Q]) -> None:
     for period in _quarters(counts):
         for name, quarters in (("QOQ", 1), ("YOY", 4)):
-            base = counts.get((_before(period, quarters), TOTAL, TOTAL))
-            if base:
-                out.add("Q", f"{indicator}_CHANGE_{name}", period, _change(counts[period, TOTAL, TOTAL], base))
+            base = counts.of(_before(period, quarters))
+            if base.value:
+                out.add("Q", f"{indicator}_CHANGE_{name}", period, counts.of(period).change_from(base))
 
 
-def _shares(out: Indicators, indicator: str, counts: Counts) -> None:
-    for (period, area, purpose), value in counts.items():
+def _shares(out: Indicators, indicator: str, counts: Counts[Q]) -> None:
+    for period, area, purpose in counts:
         if purpose == TOTAL and "Q" in period and area not in SHARE_AREAS_EXCLUDED:
-            out.add("Q", indicator, period, 100 * value / counts[period, TOTAL, TOTAL], area)
+            out.add("Q", indicator, period, counts.of(period, area).percent_of(counts.of(period)), area)
 
 
-def _contributions(out: Indicators, counts: Counts) -> None:
+def _contributions(out: Indicators, counts: Counts[Q]) -> None:
     areas_of: dict[str, set[str]] = defaultdict(set)
     for period, area, purpose in counts:
         if purpose == TOTAL and area not in SHARE_AREAS_EXCLUDED:
             areas_of[period].add(area)
     for period in _quarters(counts):
         before = _before(period, 1)
-        base = counts.get((before, TOTAL, TOTAL))
-        if base:
+        base = counts.of(before)
+        if base.value:
             for area in areas_of[period] | areas_of[before]:
-                change = counts.get((period, area, TOTAL), 0) - counts.get((before, area, TOTAL), 0)
-                out.add("Q", "ARRIVALS_CONTRIBUTION_QOQ", period, 100 * change / base, area)
+                change = counts.of(period, area) - counts.of(before, area)
+                out.add("Q", "ARRIVALS_CONTRIBUTION_QOQ", period, change.percent_of(base), area)
 
 
-def _purpose_shares(out: Indicators, indicator: str, counts: Counts, annual: bool) -> None:
-    for (period, area, purpose), value in counts.items():
+def _purpose_shares(out: Indicators, indicator: str, counts: Counts[Q], annual: bool) -> None:
+    for period, area, purpose in counts:
         if area == TOTAL and purpose != TOTAL and (annual or "Q" in period):
-            share = 100 * value / counts[period, TOTAL, TOTAL]
+            share = counts.of(period, purpose=purpose).percent_of(counts.of(period))
             out.add("Q" if "Q" in period else "A", indicator, period, share, purpose=purpose)
 
 
-def _balance(out: Indicators, indicator: str, arrivals: Counts, departures: Counts) -> None:
+def _balance(out: Indicators, indicator: str, arrivals: Counts[Q], departures: Counts[Q]) -> None:
     totals = {period for period, area, purpose in (*arrivals, *departures) if area == TOTAL and purpose == TOTAL}
     for period in totals:
-        balance = arrivals.get((period, TOTAL, TOTAL), 0) - departures.get((period, TOTAL, TOTAL), 0)
-        out.add("Q" if "Q" in period else "A", indicator, period, balance)
+        balance = arrivals.of(period) - departures.of(period)
+        out.add("Q" if "Q" in period else "A", indicator, period, balance.value)
 
 
 def _residence(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
-    arrivals = _flow(out, "RESIDENCE_ARRIVALS", by_measure["residence_arrivals"], "citizenship", "purpose")
-    departures = _flow(out, "RESIDENCE_DEPARTURES", by_measure["residence_departures"], "destination")
+    arrivals = _flow(out, "RESIDENCE_ARRIVALS", by_measure, RESIDENCE_ARRIVALS, "citizenship", "purpose")
+    departures = _flow(out, "RESIDENCE_DEPARTURES", by_measure, RESIDENCE_DEPARTURES, "destination")
     _balance(out, "NET_MIGRATION", arrivals, departures)
     _purpose_shares(out, "RESIDENCE_PURPOSE_SHARE", arrivals, annual=True)
 
 
 def _labour(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
-    leaving = _flow(out, "LABOUR_EMIGRATION", by_measure["labour_emigration"], "destination")
-    for (period, area, _), value in leaving.items():
-        before = _before(period, 4) if "Q" in period else str(int(period) - 1)
-        base = leaving.get((before, TOTAL, TOTAL))
-        if area == TOTAL and base:
-            out.add("Q" if "Q" in period else "A", "LABOUR_EMIGRATION_CHANGE_YOY", period, _change(value, base))
+    leaving = _flow(out, "LABOUR_EMIGRATION", by_measure, LABOUR_EMIGRATION, "destination")
+    for period, area, _ in leaving:
+        base = leaving.of(_before(period, 4) if "Q" in period else str(int(period) - 1))
+        if area == TOTAL and base.value:
+            out.add("Q" if "Q" in period else "A", "LABOUR_EMIGRATION_CHANGE_YOY", period, leaving.of(period).change_from(base))
 
 
 def _visitors(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
-    _flow(out, "FOREIGN_GUESTS", by_measure["guests"], "citizenship")
-    patients = _flow(out, "MEDICAL_VISITORS", by_measure["medical"], "citizenship")
-    for (period, area, _), value in patients.items():
+    _flow(out, "FOREIGN_GUESTS", by_measure, GUESTS, "citizenship")
+    patients = _flow(out, "MEDICAL_VISITORS", by_measure, MEDICAL, "citizenship")
+    for period, area, _ in patients:
         if "Q" not in period:
-            base = patients.get((str(int(period) - 5), area, TOTAL))
-            if base:
-                out.add("A", "MEDICAL_VISITORS_RATIO_5Y", period, value / base, area)
+            base = patients.of(str(int(period) - 5), area)
+            if base.value:
+                out.add("A", "MEDICAL_VISITORS_RATIO_5Y", period, patients.of(period, area) / base, area)
 
 
-def _margins(entries: list[Entry], category_field: str, groups: bool) -> Counts:
+def _margins(by_measure: Mapping[str, list[Entry]], measure: Measure[Q], category_field: str, groups: bool) -> Counts[Q]:
     """Totals over all but one dimension. Inner cells (citizenship by category) are for releases, under disclosure control."""
-    counts: Counts = defaultdict(int)
-    for entry in entries:
+    counts = Counts(measure.universe)
+    for entry in by_measure[measure.name]:
         period, area, value = entry["period"], entry["citizenship"], entry["value"]
         counts[period, TOTAL, TOTAL] += value
         counts[period, area, TOTAL] += value
@@ -204,15 +225,15 @@ def _margins(entries: list[Entry], category_field: str, groups: bool) -> Counts:
 
 
 def _permits(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
-    in_force = _margins(by_measure["permits_in_force"], "category", groups=True)
+    in_force = _margins(by_measure, PERMITS_IN_FORCE, "category", groups=True)
     for (period, area, category), value in in_force.items():
         out.add("Q", "PERMITS_IN_FORCE", period, value, area, category=category)
     for period in _quarters(in_force):
-        base = in_force.get((_before(period, 4), TOTAL, TOTAL))
-        if base:
-            out.add("Q", "PERMITS_IN_FORCE_CHANGE_YOY", period, _change(in_force[period, TOTAL, TOTAL], base))
+        base = in_force.of(_before(period, 4))
+        if base.value:
+            out.add("Q", "PERMITS_IN_FORCE_CHANGE_YOY", period, in_force.of(period).change_from(base))
     issued: dict[tuple[str, str, str, str], int] = defaultdict(int)
-    for (quarter, area, category), value in _margins(by_measure["permits_issued"], "category", groups=False).items():
+    for (quarter, area, category), value in _margins(by_measure, PERMITS_ISSUED, "category", groups=False).items():
         for freq, period in _periods(quarter):
             issued[freq, period, area, category] += value
     for (freq, period, area, category), value in issued.items():
@@ -220,7 +241,7 @@ def _permits(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
 
 
 def _students(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
-    students = _margins(by_measure["students"], "level", groups=False)
+    students = _margins(by_measure, STUDENTS, "level", groups=False)
     for (period, area, level), value in students.items():
         out.add("Q", "FOREIGN_STUDENTS", period, value, area, category=level)
     for entry in by_measure["branches"]:
@@ -235,10 +256,10 @@ def _students(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
     if target is None:
         return
     for period in _quarters(students):
-        stock = students[period, TOTAL, TOTAL]
-        out.add("Q", "FOREIGN_STUDENTS_GAP", period, target["value"] - stock)
+        stock = students.of(period)
+        out.add("Q", "FOREIGN_STUDENTS_GAP", period, (Students(target["value"]) - stock).value)
         years = (calendar.last_quarter_of_period(target["period"]) - calendar.parse_quarter(period)) / 4
-        growth = growth_required(stock, target["value"], years)
+        growth = growth_required(stock.value, target["value"], years)
         if not isinstance(growth, Absent):
             out.add("Q", "FOREIGN_STUDENTS_GROWTH_REQUIRED", period, growth)
 

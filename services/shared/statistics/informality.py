@@ -12,6 +12,7 @@ from typing import Any
 from services.shared.statistics import calendar
 from services.shared.statistics.areas import EAEU, HOME
 from services.shared.statistics.estimate import Z_95, Interval, product, share_variance, wilson
+from services.shared.statistics.universe import Crossings, Permits, crossings_as_persons
 
 Entry = Mapping[str, Any]
 Estimate = dict[str, Any]
@@ -113,7 +114,7 @@ def _residual(entries: Mapping[str, Entry], now: int, freq: str) -> list[Estimat
     for period, quarter in _periods(min(quarters), now, freq):
         at = calendar.quarter_label(min(quarter, now))
         balance, in_force = balances[at], permits[at]
-        value = balance - in_force
+        value = (crossings_as_persons(Crossings(balance)) - Permits(in_force)).value
         if value <= 0:
             reason = (
                 f"the balance of employment-purpose crossings ({balance:.0f}) is not above the permits in force ({in_force:.0f}): "
