@@ -407,6 +407,27 @@ async def test_poison_in_the_topic_is_set_aside_with_its_reason_and_costs_no_goo
     await check_redriving(tally, letters, expected)
 
 
+async def test_a_record_too_large_for_a_letter_is_set_aside_without_its_value_and_blocks_nothing(
+    stack: Settings, tally: Tally
+) -> None:
+    huge = b'{"x":"' + b"0" * (17 << 20)
+    packed = AIOKafkaProducer(bootstrap_servers=stack.broker(), max_request_size=64 << 20, compression_type="gzip")
+    await packed.start()
+    try:
+        sent = await packed.send_and_wait(stack.topic(EVENTS), huge, b"mol/x", partition=1, headers=HEADERS)
+    finally:
+        await packed.stop()
+    async with producing(stack) as client:
+        await produce(client, stack, [permit(1), permit(2)])
+    tally.start()
+    await settled(tally, frozenset({(1, sent.offset)}))
+    (letter,) = await open_letters(stack)
+    assert (letter.origin_partition, letter.origin_offset, letter.reason) == (1, sent.offset, "malformed_json")
+    assert (letter.value, letter.key, letter.left_out) == (b"", b"", len(huge) + len(b"mol/x") + len("schema") + len(HEADERS[0][1]))
+    await redrive(stack, [letter])
+    assert await open_letters(stack) == [letter], "it stays: there is nothing to append"
+
+
 async def check_redriving(tally: Tally, letters: dict[tuple[int, int], Letter], known: dict[tuple[int, int], str]) -> None:
     """A letter that is redriven is closed; what is still bad comes back as a new one, and no figure moves."""
     place = next(iter(known))

@@ -1,6 +1,8 @@
 """Records that cannot be counted, set aside whole, with the reason and the place they came from.
 
 The key is the place (`<topic>/<partition>/<offset>`): setting the same record aside again after a crash is the same letter.
+One that is too large for a letter (its producer had packed it small enough for the log) is set aside without its key, headers and
+value, and the header `left-out` says how many bytes those are: the log has them.
 """
 
 import asyncio
@@ -9,13 +11,15 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from services.shared.runtime import metrics
-from services.shared.runtime.kafka import producer, read_to_end, start_patiently
+from services.shared.runtime.kafka import REQUEST_BYTES_MAX, producer, read_to_end, start_patiently
 from services.shared.runtime.settings import Settings
 from services.shared.statistics.records import Headers, Records
 
 TOPIC = "dead-letters.v1"
 OPEN_MAX = 10_000  # letters that wait for their acknowledgement: some megabytes; a flush costs milliseconds
 REDRIVEN = b"redriven"  # the reason of a record that closes the letter with the same key
+# What a letter may hold of its record: the producer's limit, less what the letter adds. Ingest lets a thousandth of it in.
+RECORD_BYTES_MAX = REQUEST_BYTES_MAX - (64 << 10)
 
 
 class DeadLetters:
@@ -42,14 +46,18 @@ class DeadLetters:
                 ("origin-topic", topic.encode()),
                 ("origin-partition", partition.encode()),
                 ("origin-offset", str(records.offsets[place]).encode()),
-                ("origin-key", records.keys[place] or b""),
-                *((f"origin-header-{name}", value) for name, value in records.headers[place]),
             ]
-            key = f"{origin}/{records.offsets[place]}".encode()
             # Value null would be read as a tombstone: a record without a value is set aside as an empty one.
-            self._acks.append(
-                await self._producer.send(self._topic, records.values[place] or b"", key, partition=0, headers=headers)
-            )
+            value, origin_key = records.values[place] or b"", records.keys[place] or b""
+            size = len(value) + len(origin_key) + sum(len(name) + len(text or b"") for name, text in records.headers[place])
+            if size > RECORD_BYTES_MAX:
+                value = b""
+                headers.append(("left-out", str(size).encode()))
+            else:
+                headers.append(("origin-key", origin_key))
+                headers += [(f"origin-header-{name}", text) for name, text in records.headers[place]]
+            key = f"{origin}/{records.offsets[place]}".encode()
+            self._acks.append(await self._producer.send(self._topic, value, key, partition=0, headers=headers))
             metrics.DEAD_LETTERS.labels(self._feed, reason).inc()
             if len(self._acks) >= OPEN_MAX:
                 await self.flush()
@@ -72,6 +80,7 @@ class Letter(NamedTuple):
     key: bytes
     value: bytes
     headers: Headers
+    left_out: int  # bytes of the record that are only in the log; 0: the letter has all of it
 
 
 async def open_letters(settings: Settings) -> list[Letter]:
@@ -89,19 +98,25 @@ async def open_letters(settings: Settings) -> list[Letter]:
             int(headers["origin-offset"]),
             headers["reason"].decode(),
             record.timestamp,
-            headers["origin-key"],
+            headers.get("origin-key", b""),
             record.value,
             tuple((name.removeprefix(prefix), value) for name, value in record.headers if name.startswith(prefix)),
+            int(headers.get("left-out", b"0")),
         )
     return list(letters.values())
 
 
 async def redrive(settings: Settings, letters: list[Letter]) -> None:
-    """Append the records to the logs they came from, then close the letters. What is still bad comes back as a new letter."""
+    """Append the records to the logs they came from, then close the letters. What is still bad comes back as a new letter.
+
+    Letters without their record stay as they are: no ingest service would have let such a record in.
+    """
     client = producer(settings, "tolqyn-redrive")
     await client.start()
     try:
         for letter in letters:
+            if letter.left_out:
+                continue
             await client.send_and_wait(
                 letter.origin_topic, letter.value or None, letter.key or None, letter.origin_partition, headers=list(letter.headers)
             )

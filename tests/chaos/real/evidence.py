@@ -76,7 +76,10 @@ async def read_letters(settings: Settings) -> list[Letter]:
     for record in await read_to_end(settings, "dead-letters.v1"):
         topic, partition, offset = record.key.decode().rsplit("/", 2)
         feed = topic.removeprefix("events.").removesuffix(".v1")
-        letters.append(Letter((f"{feed}/{partition}", int(offset)), dict(record.headers)["reason"].decode(), record.value))
+        headers = dict(record.headers)
+        letters.append(
+            Letter((f"{feed}/{partition}", int(offset)), headers["reason"].decode(), record.value, "left-out" in headers)
+        )
     return letters
 
 

@@ -109,7 +109,7 @@ def write_table() -> None:
     """Put the last run's table between the markers of docs/guarantees.md."""
     result = json.loads(RESULT.read_text("utf-8"))
     text = DOCUMENT.read_text("utf-8")
-    before, _begin, rest = text.partition(BEGIN)
+    before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
-    assert end, f"{DOCUMENT} has no place for the table: {BEGIN} ... {END}"
+    assert begin + end == BEGIN + END, f"{DOCUMENT} has no place for the table: {BEGIN} ... {END}"
     DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table(result)}\n\n{END}{after}", "utf-8")
