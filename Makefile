@@ -1,13 +1,14 @@
 # Everything starts here: each target first sees to its set-up. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test up down check lock clean setup test-tools chaos-seeds mutants overload
+.PHONY: help run test up down check lock clean setup test-tools chaos chaos-seeds mutants overload
 
 help:
 	@echo 'make run    the main job: local stack up, the sample of 2025-Q1 and Q2 sent in, the bulletin printed and served'
 	@echo 'make up     the local stack in the background; returns when it is ready'
 	@echo 'make down   stop it; its state stays in TOLQYN_HOME (.tolqyn)'
 	@echo 'make test   make check, then all tests'
+	@echo 'make chaos  real faults on a whole stack (SEED=n replays a schedule), then 20,000 simulated ones; with a verdict'
 	@echo 'make chaos-seeds N=20000  simulated faults: N more seeds than were ever played in this checkout'
 	@echo 'make mutants  breaks the engine in one place after the other and shows which seed or test finds out'
 	@echo 'make overload [MINUTES=10]  a whole stack under twice the load it can take: is its memory bounded, is nothing lost'
@@ -40,6 +41,11 @@ check: setup
 
 test: test-tools check
 	.venv/bin/pytest
+
+# make chaos SEED=n strikes the same victims in the same order again.
+chaos: setup
+	.venv/bin/python -m tests.chaos.real $(if $(SEED),--seed $(SEED))
+	@$(MAKE) --no-print-directory chaos-seeds
 
 N ?= 20000
 chaos-seeds: setup

@@ -24,11 +24,8 @@ def _list(_: argparse.Namespace) -> int:
     for letter in asyncio.run(open_letters(local.settings())):
         when = datetime.fromtimestamp(letter.set_aside_ms / 1000, UTC).isoformat(timespec="milliseconds")
         place = f"{letter.origin_topic}/{letter.origin_partition}/{letter.origin_offset}"
-        print(
-            json.dumps(
-                {"origin": place, "reason": letter.reason, "set_aside_at": when, "bytes": letter.left_out or len(letter.value)}
-            )
-        )
+        size = letter.left_out or len(letter.value)
+        print(json.dumps({"origin": place, "reason": letter.reason, "set_aside_at": when, "bytes": size}))
     return 0
 
 
@@ -40,7 +37,5 @@ def _redrive(args: argparse.Namespace) -> int:
     whole = sum(not letter.left_out for letter in letters)
     print(f"{whole} records {'would be' if args.dry_run else 'were'} appended to their logs again")
     if whole < len(letters):
-        print(
-            f"{len(letters) - whole} are too large to be a letter: they are only in the log, and no service would have let them in"
-        )
+        print(f"{len(letters) - whole} are too large for a letter: only the log has them, and no service lets such records in")
     return 0

@@ -8,11 +8,14 @@ import argparse
 import asyncio
 import logging
 import random
+import signal
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 from services.shared.runtime.embedded.ports import is_free
 from tests.chaos.real import report
-from tests.chaos.real.run import run
+from tests.chaos.real.run import Run, run
 
 PORTS = (10_000, 19_000)  # below the range from which stacks take the ports of their other processes
 PORTS_OF_A_STACK = 9
@@ -24,6 +27,14 @@ def choose_port() -> int:
         port = random.randrange(*PORTS, PORTS_OF_A_STACK)
         if all(is_free(port + i) for i in range(PORTS_OF_A_STACK)):
             return port
+
+
+async def _until_told(work: "Coroutine[Any, Any, Run]") -> Run:
+    """Ended by a signal, everything is stopped and removed as usual."""
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await task
 
 
 def main() -> int:
@@ -38,7 +49,8 @@ def main() -> int:
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is away is what we are here for
     seed = random.SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
-    result = report.summary(asyncio.run(run(given.schedule, seed, choose_port(), lambda text: print(text, flush=True))))
+    done = asyncio.run(_until_told(run(given.schedule, seed, choose_port(), lambda text: print(text, flush=True))))
+    result = report.summary(done)
     report.keep(result)
     report.show(result)
     return 0 if result["passed"] else 1

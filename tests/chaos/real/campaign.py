@@ -83,7 +83,7 @@ class Campaign:
         try:
             undone = await self._until_undone(feed_of(strike))
             recovery = await self._fault(strike)(strike)
-            if recovery > limit:
+            if recovery > limit and self.plan.judge_recovery:
                 problem = f"recovered after {recovery:.1f} s, limit {limit:.0f}"
         except Missed as missed:
             problem = f"INVALID: {missed}"
@@ -232,14 +232,15 @@ class Campaign:
         return took
 
     async def _disk_full(self, strike: Strike) -> float:
-        name, disk, before = strike.target, self.stack.small_disk, None
-        pid = self.stack.pid(name)
+        """A worker whose disk is full waits, says so, and goes on when there is room again."""
+        name, disk, pid = strike.target, self.stack.small_disk, self.stack.pid(strike.target)
         if pid is None:
             raise Missed(f"{name} does not run")
+        before = None
         if disk is not None:
             damage.fill(disk)
         else:
-            self.say("  not root, or no mount allowed: instead of a full disk, a limit of 0 bytes on files")
+            self.say("  no small disk (not root, or no mount allowed): instead of a full one, a limit of 0 bytes on files")
             before = damage.forbid_files(pid)
         try:
 
@@ -247,19 +248,17 @@ class Campaign:
                 return "cannot save state" in await self.stack.not_ready(name)
 
             await self.stack.until(waits, NOTICE_SECONDS_MAX, f"{name} says that it cannot save its state")
-            ready = (await self.stack.metrics(name)).get("tolqyn_ready", 1.0)
-            if ready:
+            if (await self.stack.metrics(name)).get("tolqyn_ready", 1.0):
                 raise Missed("the metric says ready, while the disk is full")
             await asyncio.sleep(strike.seconds)
         finally:
             if disk is not None:
                 damage.free(disk)
-            else:
-                damage.allow_files(pid, before or ())  # type: ignore[arg-type]
+            elif before is not None:
+                damage.allow_files(pid, before)
         if self.stack.pid(name) != pid:
             raise Missed("it ended instead of waiting")
-        wanted = await self._ends()
-        return await self._all_published(wanted, self._limit(strike))
+        return await self._all_published(await self._ends(), self._limit(strike))
 
     async def _hang_broker(self, strike: Strike) -> float:
         return await self._hang(strike, self.stack.broker_proxy)

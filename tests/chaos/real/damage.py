@@ -2,7 +2,6 @@
 
 import errno
 import random
-import resource
 import shutil
 from pathlib import Path
 
@@ -80,5 +79,5 @@ def forbid_files(pid: int) -> tuple[int, int]:
     return before
 
 
-def allow_files(pid: int, before: tuple[int, int] = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)) -> None:
+def allow_files(pid: int, before: tuple[int, int]) -> None:
     psutil.Process(pid).rlimit(psutil.RLIMIT_FSIZE, before)

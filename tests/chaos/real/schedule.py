@@ -35,6 +35,7 @@ class Plan(NamedTuple):
     records_per_second: dict[str, float]
     publications: int
     limits: dict[str, float]
+    judge_recovery: bool
     phases: list[Phase]
 
 
@@ -55,4 +56,4 @@ def plan(kind: str, seed: int, services: list[str], workers: list[str]) -> Plan:
                 strikes.append(Strike(line["fault"], victim, pause, line.get("seconds", 0), f"{seed}/{rng.random()}"))
         rng.shuffle(strikes)
         phases.append(Phase(phase["name"], phase["at_once"], strikes))
-    return Plan(seed, chosen["records_per_second"], chosen["publications"], data["limits"], phases)
+    return Plan(seed, chosen["records_per_second"], chosen["publications"], data["limits"], chosen["judge_recovery"], phases)
