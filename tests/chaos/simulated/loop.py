@@ -49,11 +49,23 @@ class SeededLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.rng = rng
         self.now = 0.0
+        self._timers = 0  # made so far
         self.tasks: list[asyncio.Task[Any]] = []
         self.set_task_factory(self._make_task)
 
     def time(self) -> float:
         return self.now
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        """As asyncio's; its heap compares timers in Python, this one numbers. Timers of the same moment go off in their order."""
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._timers += 1
+        heapq.heappush(self._scheduled, (when, self._timers, timer))  # type: ignore[attr-defined]
+        timer._scheduled = True
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Cancelled ones stay in the heap until their time comes."""
 
     def _write_to_self(self) -> None:
         """Nobody sleeps in a selector that would have to be woken."""
@@ -68,16 +80,19 @@ class SeededLoop(asyncio.BaseEventLoop):
         ready, scheduled = self._ready, self._scheduled  # type: ignore[attr-defined]
         if not ready:
             assert scheduled, "nothing will ever happen again"
-            self.now = max(self.now, scheduled[0]._when)
-        while scheduled and scheduled[0]._when <= self.now:
-            timer = heapq.heappop(scheduled)
+            self.now = max(self.now, scheduled[0][0])
+        while scheduled and scheduled[0][0] <= self.now:
+            timer = heapq.heappop(scheduled)[2]
             timer._scheduled = False
             ready.append(timer)
-        process = ready[self.rng.randrange(len(ready))]._context.get(CURRENT) if len(ready) > 1 else None
-        place = next((i for i, h in enumerate(ready) if h._context.get(CURRENT) is process), 0)
-        handle = ready[place]
-        del ready[place]
-        owner = handle._context.get(CURRENT)
+        if len(ready) == 1:
+            handle = ready.popleft()
+            owner = handle._context.get(CURRENT)
+        else:
+            owner = ready[int(self.rng.random() * len(ready))]._context.get(CURRENT)
+            place = next(i for i, h in enumerate(ready) if h._context.get(CURRENT) is owner)
+            handle = ready[place]
+            del ready[place]
         if handle._cancelled or (owner is not None and owner.dead):
             return
         if owner is not None and owner.paused:
