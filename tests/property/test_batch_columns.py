@@ -15,7 +15,7 @@ from services.shared.runtime.batch_columns import COUNT_AT, WholeBatch, opened
 from services.shared.statistics.records import Records, Texts
 
 SCHEMA = [("schema", b"border-crossings/1")]
-NONE, GZIP, LZ4 = 0, 1, 3
+NONE, GZIP, LZ4, ZSTD = 0, 1, 3, 4
 ATTRIBUTES_AT, MAX_TIME_AT, CRC_AT = 21, 35, 17
 
 objects = st.one_of(
@@ -29,7 +29,7 @@ odd_row = st.tuples(
 )
 rows = st.one_of(st.lists(usual_row, min_size=1, max_size=90), st.lists(st.one_of(usual_row, odd_row), min_size=1, max_size=6))
 batches = st.lists(
-    st.tuples(rows, st.sampled_from([NONE, LZ4, LZ4, LZ4, GZIP]), st.integers(0, 3), st.booleans()), min_size=1, max_size=4
+    st.tuples(rows, st.sampled_from([NONE, LZ4, ZSTD, LZ4, ZSTD, GZIP]), st.integers(0, 3), st.booleans()), min_size=1, max_size=4
 )
 
 
@@ -73,7 +73,9 @@ def test_columns_hold_what_aiokafka_reads_record_by_record(parts, start: int) ->
 
 @given(
     st.lists(
-        st.tuples(st.lists(usual_row, min_size=1, max_size=90), st.just(LZ4), st.just(0), st.just(True)), min_size=1, max_size=4
+        st.tuples(st.lists(usual_row, min_size=1, max_size=90), st.sampled_from([NONE, LZ4, ZSTD]), st.just(0), st.just(True)),
+        min_size=1,
+        max_size=4,
     )
 )
 @settings(max_examples=60, deadline=None)
@@ -84,6 +86,16 @@ def test_what_an_ingest_service_writes_is_read_as_columns(parts) -> None:  # typ
     found = opened(fetched(log(rows), 0))
     assert found is not None
     assert isinstance(found.values, Texts)
+
+
+@pytest.mark.parametrize("codec", [LZ4, ZSTD])
+def test_batches_that_become_far_larger_than_they_were_are_read_as_columns(codec: int) -> None:
+    rows = [(b"key-%d" % number, b"{%s}" % (b" " * 10_000), SCHEMA, 0) for number in range(50)]
+    data = log([(rows, codec, 0, True)] * 3)
+    found = opened(fetched(data, 0))
+    assert found is not None
+    assert isinstance(found.values, Texts)
+    assert found.as_lists() == one_by_one(data, 0)
 
 
 def test_a_damaged_batch_is_refused() -> None:

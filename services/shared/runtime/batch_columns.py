@@ -18,9 +18,22 @@ from services.shared.statistics.records import WORD, Bytes, Headers, Records, St
 COUNT_AT = 57  # in a batch: the number of its records, in four bytes, then the records, perhaps compressed
 _COUNT_BYTES = 4
 _SPARE = 4 * WORD  # after the records: a word may be read at any place that a wrong length points to
-_NO_CODEC, _LZ4 = 0, 3
+
+
+class _Plain:
+    """No compression, as a codec of cramjam."""
+
+    @staticmethod
+    def decompress_into(data: memoryview, into: memoryview) -> int:
+        into[: len(data)] = data
+        return len(data)
+
+    decompress = bytes
+
+
+_UNPACK: dict[int, Any] = {0: _Plain, 3: cramjam.lz4, 4: cramjam.zstd}  # by number of the codec; others are left to aiokafka
 _APPEND_TIME = 1
-# Room for what a compressed batch becomes; one that becomes more is left to aiokafka. Room that is not used costs nothing.
+# Room for what a compressed batch becomes; one that becomes more gets its own. Room that is not used costs nothing.
 _EXPANSION, _EXPANSION_SPARE = 10, 1 << 16
 _VARINT_BYTES_MAX = 5  # of the numbers in a record; a longer one (a year between two records of a batch) is left to aiokafka
 _LAST_OF_BYTE, _ONE = np.uint64(0x8080808080808080), np.uint64(1)
@@ -112,16 +125,15 @@ def _decompressed(batches: list[WholeBatch]) -> tuple[Bytes, Integers]:
     ends = []
     for batch in batches:
         packed = memoryview(batch.payload)[_COUNT_BYTES:]
-        if batch.reader.magic != 2 or batch.reader.compression_type not in (_NO_CODEC, _LZ4):
+        unpack = _UNPACK.get(batch.reader.compression_type)
+        if batch.reader.magic != 2 or unpack is None:
             raise _Unusual
-        if batch.reader.compression_type == _NO_CODEC:
-            buffer[end : end + len(packed)] = np.frombuffer(packed, np.uint8)
-            end += len(packed)
-        else:
-            try:
-                end += cramjam.lz4.decompress_into(packed, buffer.data[end : len(buffer) - _SPARE])
-            except cramjam.DecompressionError as error:
-                raise _Unusual from error  # damaged, or larger than there is room for
+        try:
+            end += unpack.decompress_into(packed, buffer.data[end : len(buffer) - _SPARE])
+        except cramjam.DecompressionError:  # damaged, or larger than there is room for
+            alone = np.frombuffer(unpack.decompress(packed), np.uint8)
+            buffer = np.concatenate([buffer[:end], alone, np.empty(room, np.uint8)])
+            end += len(alone)
         ends.append(end)
     _expect(end > 0)
     buffer[end : end + _SPARE] = 0
