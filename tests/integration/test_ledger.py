@@ -50,12 +50,10 @@ class Following:
     """A follower's view: what its adopted changes add up to, and every set on the way there."""
 
     def __init__(self) -> None:
-        self.batches: list[list[Adoption]] = []
         self.sets: list[tuple[int, dict[str, bytes]]] = []  # (cut, entries)
         self.entries: dict[str, bytes] = {}
 
     def take(self, adoptions: list[Adoption]) -> None:
-        self.batches.append(adoptions)
         for adoption in adoptions:
             for key, value in adoption.changes.items():
                 if value is None:
@@ -247,18 +245,3 @@ async def test_who_lost_a_partition_writes_no_more(stack: Settings) -> None:
             await next_one.own(0, {"a": b"theirs"}, at(3))
             await view.until(lambda v: v.sets[-1:] == [(3, {"a": b"theirs"})])
             assert (2, {"a": b"2"}) not in view.sets
-
-
-async def test_the_first_answer_of_a_follower_has_all_partitions_at_their_newest_set(stack: Settings) -> None:
-    topic = "tallies.work-permits.v1"
-    async with owner(stack, topic) as one:
-        for partition in range(3):
-            await one.own(partition, {f"{partition}": b"old", "gone": b"x"}, at(1))
-            await one.write(partition, {f"{partition}": b"new", "gone": None}, at(2))
-    async with following(stack, topic) as view:
-        await view.until(lambda v: bool(v.batches))
-    first = {a.partition: a for a in view.batches[0]}
-    assert first.keys() == {0, 1, 2}
-    for partition, adoption in first.items():
-        assert adoption.mark.cut == {"f/0": 2}
-        assert {k: v for k, v in adoption.changes.items() if v is not None} == {f"{partition}": b"new"}

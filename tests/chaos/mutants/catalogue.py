@@ -16,15 +16,15 @@ ALIGNMENT = "services/indicator_publisher/alignment.py"
 
 
 class Mutant(NamedTuple):
-    """`edits`: (file, text, what it becomes). `harmless`: why nothing can find it out, for rules that others cover; else empty."""
+    """`edits`: (file, text, what it becomes). `equivalent`: why it is no mutant, because it changes nothing that anybody could see."""
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
-    harmless: str = ""
+    equivalent: str = ""
 
 
 MUTANTS = (
-    Mutant("none: the engine as it is", (), "it is right"),
+    Mutant("none: the engine as it is", (), "what finds the others out does not find fault with the engine"),
     Mutant(
         "the last version in the log counts, not the highest",
         (
@@ -146,7 +146,7 @@ MUTANTS = (
                 "if mark.digest != self._held.digest():",
             ),
         ),
-        "the digest is of all entries: no set of another size has it. The count is a cheap look before the comparison",
+        "the digest is of all entries, so no set of another size has it; the count is a cheap look before the comparison",
     ),
     Mutant(
         "a reader accepts a lower cut",
@@ -208,7 +208,6 @@ MUTANTS = (
     Mutant(
         "a follower answers before it has come to the end",
         ((LEDGER, "behind = {tp for tp, end in ends.items() if end > 0}", "behind: set[TopicPartition] = set()"),),
-        "every set is whole at its own cut, and an owner does not go behind the mark that stands: answering early costs work only",
     ),
     Mutant(
         "a stage does without one of its inputs",
