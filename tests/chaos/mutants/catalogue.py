@@ -16,7 +16,7 @@ ALIGNMENT = "services/indicator_publisher/alignment.py"
 
 
 class Mutant(NamedTuple):
-    """`edits`: (file, text, what it becomes). `equivalent`: why it is no mutant, because it changes nothing that anybody could see."""
+    """`edits`: (file, text, what it becomes). `equivalent`: why it is no mutant: it changes nothing that could be seen."""
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
