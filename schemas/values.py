@@ -58,6 +58,7 @@ class PresentEstimate(TypedDict):
     lower: Number | None
     upper: Number | None
     unit: str
+    area: NotRequired[Annotated[str, Field(description="a group of citizenships; absent: all")]]
     inputs: dict[str, Any]
     assumptions: list[Assumption]
 
@@ -69,6 +70,7 @@ class AbsentEstimate(TypedDict):
     indicator: str
     method: str
     period: str
+    area: NotRequired[str]
     absent: Literal[True]
     reason: str
 

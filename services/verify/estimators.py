@@ -4,7 +4,7 @@ Quarters are numbers here: four times the year, plus 0 to 3.
 """
 
 from collections.abc import Iterator
-from math import sqrt
+from math import exp, log, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -133,3 +133,50 @@ def targets(references: list[Reference], students: dict[int, int]) -> Iterator[E
         if years > 0 and target.value > 0:
             growth = 100 * ((target.value / stock) ** (1 / years) - 1)
             yield Estimate("Q", "FOREIGN_STUDENTS_GROWTH_REQUIRED", "_Z", period, growth, None, None, "P")
+
+
+def from_frequencies(years: dict[int, dict[int, int]]) -> Iterator[Estimate]:
+    """docs/methods/chao.md, zelterman.md, truncated-poisson.md: by year, how many persons were found how often."""
+    for year, table in years.items():
+        n, once, twice = sum(table.values()), table.get(1, 0), table.get(2, 0)
+        mean = sum(times * persons for times, persons in table.items()) / n
+        found: dict[str, tuple[float, float, float]] = {}
+        if once and (twice or once > 1):
+            found["CHAO"] = _chao(n, once, twice)
+        if once and twice:
+            rate = 2 * twice / once
+            found["ZELTERMAN"] = _of_rate(n, rate, rate * rate * (1 / once + 1 / twice))
+        if mean > 1:
+            rate = _truncated_rate(mean)
+            p = 1 - exp(-rate)
+            found["TRUNCATED_POISSON"] = _of_rate(n, rate, rate * p * p / (n * (p - rate * exp(-rate))))
+        for method, (value, lower, upper) in found.items():
+            yield Estimate("A", "INFORMAL_WORKERS", method, str(year), value, lower, upper)
+
+
+def _chao(n: int, once: int, twice: int) -> tuple[float, float, float]:
+    if twice:
+        r, missed = once / twice, once * once / (2 * twice)
+        variance = twice * (r**4 / 4 + r**3 + r**2 / 2)
+    else:
+        missed = once * (once - 1) / 2
+        variance = missed + once * (2 * once - 1) ** 2 / 4 - once**4 / (4 * (n + missed))
+    factor = exp(Z * sqrt(log(1 + variance / missed**2)))
+    return n + missed, n + missed / factor, n + missed * factor
+
+
+def _truncated_rate(mean: float) -> float:
+    """The rate of a Poisson whose counts above 0 have this mean, by halving."""
+    low, high = 0.0, mean
+    while True:
+        middle = (low + high) / 2
+        if middle in (low, high):
+            return middle
+        low, high = (middle, high) if middle / (1 - exp(-middle)) < mean else (low, middle)
+
+
+def _of_rate(n: int, rate: float, rate_variance: float) -> tuple[float, float, float]:
+    p = 1 - exp(-rate)
+    slope = n * exp(-rate) / p**2
+    half = Z * sqrt(slope + slope**2 * rate_variance)
+    return n / p, max(float(n), n / p - half), n / p + half

@@ -139,11 +139,15 @@ class Recount:
                 "SELECT number, n FROM counted WHERE indicator = 'FOREIGN_STUDENTS' AND area = '_T' AND category = '_T' AND n <> 0"
             )
         )
+        frequencies: dict[int, dict[int, int]] = {}
+        for year, times, persons in self._rows("SELECT year, times, persons FROM frequency WHERE area = '_T'"):
+            frequencies.setdefault(year, {})[times] = persons
         quarter = now.year * 4 + (now.month - 1) // 3
         return [
             *estimators.survey_and_benchmark(references, quarter),
             *estimators.residual(residuals, quarter),
             *estimators.targets(references, students),
+            *estimators.from_frequencies(frequencies),
         ]
 
 

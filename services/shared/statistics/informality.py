@@ -9,15 +9,22 @@ from collections.abc import Mapping
 from math import sqrt
 from typing import Any
 
-from services.shared.statistics import calendar
+from services.shared.statistics import calendar, frequencies, offences
 from services.shared.statistics.areas import EAEU, HOME
 from services.shared.statistics.estimate import Z_95, Interval, product, share_variance, wilson
+from services.shared.statistics.observation import TOTAL
 from services.shared.statistics.universe import Crossings, Permits, crossings_as_persons
 
 Entry = Mapping[str, Any]
 Estimate = dict[str, Any]
 
-MEASURES = ("reference", "employment_balance", "permits_in_force", "employment_crossings")  # of the aggregates that are used
+MEASURES = (
+    "reference",
+    "employment_balance",
+    "permits_in_force",
+    "employment_crossings",
+    offences.MEASURE,
+)  # of the aggregates that are used
 
 _SURVEY_ASSUMPTIONS = (
     ("The survey's respondents stand for all migrant workers of its period", "amber"),
@@ -39,14 +46,20 @@ _RESIDUAL_ASSUMPTIONS = (
 
 
 def estimates(entries: Mapping[str, Entry], log_time: int) -> dict[str, Estimate]:
-    """All estimates of a cut by key `<method>|<period>|<indicator>`. `entries`: aggregates of MEASURES by their key."""
+    """All estimates of a cut by key `<method>|<period>|<indicator>`, and `|<area>` if it is of a group of citizenships.
+
+    `entries`: aggregates of MEASURES by their key.
+    """
     now = calendar.quarter_of(calendar.local_day(log_time))
     references = [e for e in entries.values() if e["measure"] == "reference"]
     found: list[Estimate] = []
     for freq in ("Q", "A"):
         found += _survey_and_benchmark(references, now, freq)
         found += _residual(entries, now, freq)
-    return {f"{e['method']}|{e['period']}|{e['indicator']}": e for e in found}
+    for entry in entries.values():
+        if entry["measure"] == offences.MEASURE:
+            found += _from_frequencies(entry)
+    return {"|".join(e[name] for name in ("method", "period", "indicator", "area") if name in e): e for e in found}
 
 
 def newest(references: list[Entry], figure: str, until: int | None = None) -> Entry | None:
@@ -98,7 +111,7 @@ def _residual(entries: Mapping[str, Entry], now: int, freq: str) -> list[Estimat
     quarters = set()
     for entry in entries.values():
         measure = entry["measure"]
-        if measure == "reference" or entry["citizenship"] in EAEU or entry["citizenship"] == HOME:
+        if measure in ("reference", offences.MEASURE) or entry["citizenship"] in EAEU or entry["citizenship"] == HOME:
             continue
         period, value = entry["period"], entry["value"]
         if measure == "employment_balance":
@@ -135,6 +148,23 @@ def _shares(balance: float, permits: float, half: float) -> tuple[float, float, 
     """The residual as a share of the balance: value, lower, upper. Permits are a register and do not vary."""
     low, high = balance - half, balance + half
     return 1 - permits / balance, max(0.0, 1 - permits / low) if low > 0 else 0.0, 1 - permits / high
+
+
+def _from_frequencies(entry: Entry) -> list[Estimate]:
+    """Of one year and area, by each method: how many work without papers, found or not."""
+    table = {int(times): persons for times, persons in entry["frequencies"].items()}
+    inputs = {"persons_found": entry["value"], "frequencies": entry["frequencies"]}
+    area = {} if entry["area"] == TOTAL else {"area": entry["area"]}
+    found = []
+    for method, estimator in frequencies.METHODS.items():
+        result = estimator(table)
+        if isinstance(result, frequencies.Absent):
+            found.append(_absent("INFORMAL_WORKERS", method, entry["period"], result.reason) | area)
+        else:
+            assumptions = frequencies.ASSUMPTIONS[method]
+            estimate = _estimate("INFORMAL_WORKERS", method, entry["period"], result, "persons", inputs, assumptions)
+            found.append(estimate | area)
+    return found
 
 
 def _source(reference: Entry) -> dict[str, Any]:

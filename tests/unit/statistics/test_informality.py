@@ -164,3 +164,34 @@ def test_a_wide_interval_never_reaches_below_0() -> None:
 
 def test_without_crossings_and_references_there_is_nothing_to_estimate() -> None:
     assert found(stock("permits_in_force", "CN", 10, category="1")) == {}
+
+
+def persons(area: str, **frequencies: int) -> dict[str, Any]:
+    """An aggregate of violations; `t2=5`: five persons were found twice."""
+    by_times = {times[1:]: n for times, n in frequencies.items()}
+    return {"measure": "violations", "period": "2024", "area": area, "value": sum(by_times.values()), "frequencies": by_times}
+
+
+def test_repeated_offences_are_estimated_by_each_method_of_all_and_of_each_group() -> None:
+    # Irregular immigrants in Dutch cities, 1995: van der Heijden and others, 2003.
+    estimated = found(persons("_T", t1=1645, t2=183, t3=37, t4=13, t5=1, t6=1), persons("CIS", t1=10, t2=5))
+    assert set(estimated) == {
+        f"{method}|2024|INFORMAL_WORKERS{area}" for method in ("CHAO", "ZELTERMAN", "TRUNCATED_POISSON") for area in ("", "|CIS")
+    }
+    values = [round(estimated[f"{method}|2024|INFORMAL_WORKERS"]["value"]) for method in ("TRUNCATED_POISSON", "ZELTERMAN")]
+    assert values == [7080, 9425]
+    chao = estimated["CHAO|2024|INFORMAL_WORKERS"]
+    assert (round(chao["value"], 1), chao["inputs"]["persons_found"], "area" in chao) == (9273.5, 1880, False)
+    assert chao["lower"] < chao["value"] < chao["upper"]
+    assert (estimated["CHAO|2024|INFORMAL_WORKERS|CIS"]["area"], estimated["CHAO|2024|INFORMAL_WORKERS|CIS"]["value"]) == (
+        "CIS",
+        25,
+    )
+
+
+def test_frequencies_that_cannot_carry_an_estimate_give_its_reason() -> None:
+    estimated = found(persons("_T", t1=3, t3=1))
+    assert "value" in estimated["CHAO|2024|INFORMAL_WORKERS"]
+    zelterman = estimated["ZELTERMAN|2024|INFORMAL_WORKERS"]
+    assert zelterman["absent"] is True
+    assert "exactly twice" in zelterman["reason"]
