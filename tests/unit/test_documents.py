@@ -36,6 +36,18 @@ def test_every_test_that_the_guarantees_name_is_there() -> None:
     assert missing == []
 
 
+def test_every_limit_that_the_guarantees_name_is_where_they_say() -> None:
+    page = (ROOT / "docs" / "guarantees.md").read_text("utf-8").partition("## Limits")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if "`services/" in line]
+    assert len(rows) > 1
+    for _, limits, where in rows:
+        paths = re.findall(r"`([\w/.]+)`", where)
+        files = [ROOT / path if "/" in path else ROOT / Path(paths[0]).parent / path for path in paths]
+        source = "\n".join(path.read_text("utf-8") for path in files)
+        missing = [name for name in re.findall(r"`([A-Z_]+)`", limits) if not re.search(rf"^{name} = ", source, re.MULTILINE)]
+        assert missing == []
+
+
 def test_every_promise_names_a_test() -> None:
     page = (ROOT / "docs" / "guarantees.md").read_text("utf-8").partition("## What is not promised")[0]
     rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| promise |")]

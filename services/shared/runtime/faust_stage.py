@@ -23,6 +23,7 @@ REST = (
     1.0  # a cut is followed by as long a pause as it took: what comes meanwhile is one cut, and a stage takes half a core at most
 )
 REST_SECONDS_MAX = 5.0  # a process that was suspended, or a broker that was away, makes a cut seem to take minutes
+CUTS_WAITING_MAX = 1  # while the agent is busy the follower waits, and later cuts become one
 STOP_SECONDS_MAX = 5.0  # Faust's own stop takes about a second; the process may not hang on it
 SESSION_SECONDS = 10.0  # as in tally: a worker that is silent this long is taken for dead (60 by default)
 
@@ -95,8 +96,7 @@ class StageHost:
             broker_rebalance_timeout=SESSION_SECONDS,
             broker_heartbeat_interval=SESSION_SECONDS / 3,
         )
-        # A bounded channel: while the agent is busy, the follower waits, and later cuts become one.
-        self._cuts = self._app.channel(value_type=list, maxsize=1)
+        self._cuts = self._app.channel(value_type=list, maxsize=CUTS_WAITING_MAX)
         self._follower = LedgerFollower(settings, inputs, input_fold)
         self._app.agent(self._cuts)(self._on_cuts)
 
