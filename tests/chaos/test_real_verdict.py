@@ -78,7 +78,7 @@ def test_a_run_without_fault_has_no_finding_and_every_record_is_explained() -> N
     verdict = pronounce(evidence())
     assert verdict.findings == []
     assert verdict.publications == 2
-    assert verdict.records == {"acknowledged": 6, "in the log": 7, "counted": 5, "duplicate": 1, "dead letter": 1}
+    assert verdict.records == {"acknowledged": 6, "in the log": 7, "counted": 5, "a duplicate": 1, "set aside": 1}
 
 
 def test_the_truth_is_that_of_the_contract() -> None:

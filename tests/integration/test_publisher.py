@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from services.indicator_publisher.publisher import Publisher
-from services.shared.runtime import kafka
-from services.shared.runtime.errors import ConfigurationError, Failure
+from services.shared.runtime import kafka, store
+from services.shared.runtime.errors import ConfigurationError, Failure, Unavailable
 from services.shared.runtime.ledger import LedgerFollower, LedgerOwner, Position
 from services.shared.runtime.service import ServiceContext
 from services.shared.runtime.settings import Settings
@@ -21,6 +21,7 @@ from services.shared.runtime.topics import ensure_topics
 from services.shared.statistics.ledger_set import MARK_KIND
 from services.shared.statistics.observation import Observation
 from services.shared.statistics.sdmx_csv import to_csv
+from tests.chaos.real.proxy import Proxy
 
 AGGREGATES, ESTIMATES, INDICATORS = "aggregates.quarterly.v1", "estimates.informality.v1", "indicators.v1"
 FOLD = 1
@@ -301,6 +302,31 @@ async def test_of_two_publishers_the_one_with_old_knowledge_is_refused(database:
             await other.publish(publication(2, 2), None, datetime.now(UTC))
         known = await other.snapshot()
         assert (await other.publish(publication(2, 2), known, datetime.now(UTC))).standing.publication == 2
+
+
+async def test_a_database_whose_answers_never_come_counts_as_away(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "ANSWER_SECONDS_MAX", 1.0)
+    port = int(database.rpartition("/")[0].rpartition(":")[2])
+    proxy = Proxy(lambda: port)
+    await proxy.start()
+    async with Store(database.replace(f":{port}/", f":{proxy.port}/")) as far:
+        await far.create()
+        proxy.swallow()
+        with pytest.raises(Unavailable):
+            await far.standing()
+    await proxy.stop()
+
+
+async def test_a_publisher_that_falls_silent_does_not_keep_others_from_publishing(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Store(database) as silent, Store(database) as other:
+        await other.create()
+        monkeypatch.setattr(store, "ANSWER_SECONDS_MAX", 1.0)
+        await silent.connection.execute("begin")
+        await silent._lock()
+        monkeypatch.setattr(store, "ANSWER_SECONDS_MAX", SECONDS_MAX)
+        assert (await other.publish(publication(1, 1), None, datetime.now(UTC))).standing.publication == 1
 
 
 async def test_what_publishing_returns_is_what_the_database_would_say(database: str) -> None:

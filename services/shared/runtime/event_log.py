@@ -99,8 +99,9 @@ class EventLog(ConsumerRebalanceListener):  # type: ignore[misc]
         return {tp.partition: items if self._whole else [columns(items)] for tp, items in batches.items() if items}
 
     def lag(self, partition: int, offset: int) -> int | None:
-        """Records from `offset` to the end of the log, as far as is known; None before the first fetch."""
-        high = self._consumer.highwater(TopicPartition(self._name, partition))
+        """Records from `offset` to the end of the log, as far as is known; None before the first fetch, or when just taken away."""
+        tp = TopicPartition(self._name, partition)
+        high = self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
         return None if high is None else max(0, high - offset)
 
 

@@ -5,8 +5,12 @@ none. So what was known at any publication or instant is a query. `position` say
 is true.
 """
 
+import asyncio
+import os
 import re
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
 from types import TracebackType
@@ -21,6 +25,8 @@ from services.shared.runtime.settings import Settings
 from services.shared.statistics.ledger_set import Cut, is_behind
 from services.shared.statistics.observation import Observation
 
+# A connection may hang without ever closing. The largest publication, every figure of six years, takes two seconds.
+ANSWER_SECONDS_MAX = 30.0
 CONNECT_SECONDS_MAX = 5  # a database that does not answer within this is away
 LOCK = 0x746F6C71796E  # "tolqyn": one publisher at a time, whatever else happens
 KEY_LENGTH_MAX = 63  # of a PostgreSQL name
@@ -132,10 +138,13 @@ def _available(
 
     @wraps(method)
     async def call(self: "Store", *args: P.args, **kwargs: P.kwargs) -> R:
+        watch = asyncio.get_running_loop().call_later(ANSWER_SECONDS_MAX, self._hang_up)
         try:
             return await method(self, *args, **kwargs)
         except psycopg.OperationalError as error:
             raise Unavailable(f"the database went away: {str(error).splitlines()[0]}") from error
+        finally:
+            watch.cancel()
 
     return call  # type: ignore[return-value]
 
@@ -166,6 +175,12 @@ class Store:
             await self._connection.close()
             self._connection = None
 
+    def _hang_up(self) -> None:
+        """End a connection on which no answer comes: whoever waits there gets an OperationalError. A cancelled wait would go on."""
+        if self._connection is not None and not self._connection.closed:
+            with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
     @property
     def connection(self) -> "psycopg.AsyncConnection[Any]":
         assert self._connection is not None, "use `async with Store(...)`"
@@ -178,8 +193,15 @@ class Store:
     async def create(self) -> None:
         """Create the tables if they are not there."""
         async with self.connection.transaction():
-            await self.connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+            await self._lock()
             await self.connection.execute(self._sql(_DDL))
+
+    async def _lock(self) -> None:
+        """For this transaction, which the server ends when its client has fallen silent: else the lock would stay for hours."""
+        await self.connection.execute(
+            "select pg_advisory_xact_lock(%s), set_config('idle_in_transaction_session_timeout', %s, true)",
+            [LOCK, f"{ANSWER_SECONDS_MAX:.0f}s"],
+        )
 
     @_available
     async def standing(self) -> Standing | None:
@@ -253,7 +275,7 @@ class Store:
         Failure if somebody else published in the meantime, or if the cut is behind what is published.
         """
         async with self.connection.transaction():
-            await self.connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+            await self._lock()
             before = await self.standing()
             if (before.publication if before else 0) != (known.publication if known else 0):
                 raise Failure("another publisher was here: read its figures first")

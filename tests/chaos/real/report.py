@@ -69,7 +69,7 @@ def table(result: dict[str, Any]) -> str:
         "| records | |",
         "|---|---|",
         *(f"| {name} | {n:,} |" for name, n in records.items()),
-        *(f"| {word} | {n} |" for word, n in findings.items()),
+        *(f"| **{word}** | **{n}** |" for word, n in findings.items()),
         f"| publications recomputed at their cut | {result['publications_recomputed']} |",
         f"| settled after the last fault | {result['settled_after_seconds']} s |",
         "",

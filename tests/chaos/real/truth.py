@@ -185,7 +185,7 @@ class Truth:
         if best is not None and read.version == best.version and read.content != best.content:
             self._set_aside(name, record, "version_conflict")
         elif best is not None and read.version <= best.version:
-            self.effects["duplicate" if read.version == best.version else "stale"] += 1
+            self.effects["a duplicate" if read.version == best.version else "an older version"] += 1
         else:
             self.effects["counted"] += 1
             self._best[feed, record.key] = read
@@ -195,7 +195,7 @@ class Truth:
                 self._standing[feed][read.content] += 1
 
     def _set_aside(self, name: str, record: Record, reason: str) -> None:
-        self.effects["dead letter"] += 1
+        self.effects["set aside"] += 1
         self.dead[name, record.offset] = reason
 
     def figures(self) -> Figures:
