@@ -1,6 +1,7 @@
 """Break a copy of the engine in one place after the other; show which seed or test finds out.
 
-python -m tests.chaos.mutants [PART OF A NAME]
+python -m tests.chaos.mutants [PART OF A NAME]         the table
+python -m tests.chaos.mutants PART OF A NAME SEED      one mutant plays one seed, with what happened
 
 Exit 1 if a mutant survives, or if one that is said to be equivalent (it changes nothing that can be seen) is found out.
 """
@@ -11,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.chaos.mutants.catalogue import MUTANTS, Mutant
@@ -30,14 +33,24 @@ TESTS = (  # of the engine; the ledger's integration test starts a broker
 SECONDS_MAX = 600.0
 
 
+@contextmanager
+def broken(mutant: Mutant, folder: Path) -> Iterator[None]:
+    """The copy with this mutant's edits in it."""
+    try:
+        for name, text, other in mutant.edits:
+            path = folder / name
+            source = path.read_text("utf-8")
+            assert source.count(text) == 1, f"{mutant.name}: the text to change is there {source.count(text)} times in {name}"
+            path.write_text(source.replace(text, other), "utf-8")
+        yield
+    finally:
+        for name, _, _ in mutant.edits:
+            shutil.copyfile(ROOT / name, folder / name)
+
+
 def survives(mutant: Mutant, folder: Path) -> str:
     """What finds the mutant out; empty if nothing does."""
-    for name, text, other in mutant.edits:
-        path = folder / name
-        source = path.read_text("utf-8")
-        assert source.count(text) == 1, f"{mutant.name}: the text to change is there {source.count(text)} times in {name}"
-        path.write_text(source.replace(text, other), "utf-8")
-    try:
+    with broken(mutant, folder):
         done = run(folder, "tests.chaos.simulated", "--start", "0", "--count", str(SEEDS))
         if done.returncode:
             found = re.search(r"^seed (\d+): (.*)", done.stdout, re.MULTILINE)
@@ -47,9 +60,6 @@ def survives(mutant: Mutant, folder: Path) -> str:
             found = re.search(r"^FAILED (?:.*::)?(\S+)", done.stdout, re.MULTILINE)
             return f"test {found[1]}" if found else "tests: " + done.stdout.strip().splitlines()[-1]
         return ""
-    finally:
-        for name, _, _ in mutant.edits:
-            shutil.copyfile(ROOT / name, folder / name)
 
 
 def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -61,9 +71,9 @@ def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProce
     )  # fmt: skip
 
 
-def main(part: str) -> int:
-    chosen = [mutant for mutant in MUTANTS if part in mutant.name]
-    right = 0
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of the engine that may be broken."""
     with tempfile.TemporaryDirectory(prefix="tolqyn-mutants-") as name:
         folder = Path(name)
         for source in COPIED:
@@ -74,6 +84,13 @@ def main(part: str) -> int:
                 shutil.copyfile(path, folder / source)
         where = run(folder, "tests.chaos.mutants.where")
         assert where.stdout.strip().startswith(str(folder)), f"the copy is not what would be tested: {where.stdout}{where.stderr}"
+        yield folder
+
+
+def table(chosen: list[Mutant]) -> int:
+    """Print it; the exit code."""
+    right = 0
+    with copied() as folder:
         print(f"| mutant | found out by |\n|---|---|  ({SEEDS} seeds from 0, then tests)")
         for mutant in chosen:
             found = survives(mutant, folder)
@@ -81,12 +98,25 @@ def main(part: str) -> int:
             survivor = f"equivalent: {mutant.equivalent}" if mutant.equivalent else "IT SURVIVES"
             print(f"| {mutant.name} | {found[:150] or survivor} |", flush=True)
     real = sum(not mutant.equivalent for mutant in chosen)
-    print(
-        f"{real} mutants, {len(chosen) - real} equivalent; "
-        + ("all found out" if right == len(chosen) else f"{len(chosen) - right} WRONG")
-    )
+    verdict = "all found out" if right == len(chosen) else f"{len(chosen) - right} WRONG"
+    print(f"{real} mutants, {len(chosen) - real} equivalent; {verdict}")
     return 0 if right == len(chosen) else 1
 
 
+def story(mutant: Mutant, seed: str) -> int:
+    """Play one seed, and print what happened; 0 if it finds the mutant out."""
+    with copied() as folder, broken(mutant, folder):
+        done = run(folder, "tests.chaos.simulated", seed)
+    print(f"{mutant.name}\n{done.stdout}{done.stderr}")
+    return 0 if done.returncode else 1
+
+
+def main(part: str = "", seed: str = "") -> int:
+    chosen = [mutant for mutant in MUTANTS if part in mutant.name]
+    if not chosen:
+        sys.exit(f"no mutant is named like {part!r}")
+    return story(chosen[0], seed) if seed else table(chosen)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))
+    sys.exit(main(*sys.argv[1:3]))
