@@ -16,7 +16,7 @@ from schemas.indicators import units
 from services.indicator_publisher.alignment import Aligned, Alignment
 from services.shared.runtime import metrics
 from services.shared.runtime.errors import ConfigurationError, Unavailable
-from services.shared.runtime.ledger import LedgerFollower, LedgerOwner, Position
+from services.shared.runtime.ledger import LedgerFollower, LedgerOwner, Position, rest_after
 from services.shared.runtime.service import ServiceContext
 from services.shared.runtime.store import Annex, Outcome, Publication, Published, Snapshot, Standing, Store
 from services.shared.statistics.indicators import observations
@@ -121,7 +121,9 @@ class Publisher:
         self._known = outcome.snapshot
         await self._write(outcome)
         metrics.STAGE_CUTS.labels("indicator-publisher").inc()
-        metrics.STAGE_SECONDS.labels("indicator-publisher").observe(time.monotonic() - started)
+        took = time.monotonic() - started
+        metrics.STAGE_SECONDS.labels("indicator-publisher").observe(took)
+        await asyncio.sleep(rest_after(took))
 
     async def _own(self, standing: Standing) -> None:
         """Make `indicators.v1` equal to the database; not while it is ahead of it (the database is new, or came from a backup)."""

@@ -15,14 +15,10 @@ import faust
 from mode import Service
 
 from services.shared.runtime import metrics
-from services.shared.runtime.ledger import Adoption, LedgerFollower, LedgerOwner, Position
+from services.shared.runtime.ledger import Adoption, LedgerFollower, LedgerOwner, Position, rest_after
 from services.shared.runtime.service import ServiceContext
 from services.shared.statistics.ledger_set import Changes
 
-REST = (
-    1.0  # a cut is followed by as long a pause as it took: what comes meanwhile is one cut, and a stage takes half a core at most
-)
-REST_SECONDS_MAX = 5.0  # a process that was suspended, or a broker that was away, makes a cut seem to take minutes
 CUTS_WAITING_MAX = 1  # while the agent is busy the follower waits, and later cuts become one
 STOP_SECONDS_MAX = 5.0  # Faust's own stop takes about a second; the process may not hang on it
 SESSION_SECONDS = 10.0  # as in tally: a worker that is silent this long is taken for dead (60 by default)
@@ -156,4 +152,4 @@ class StageHost:
         metrics.STAGE_CUTS.labels(self._name).inc()
         took = time.monotonic() - started
         metrics.STAGE_SECONDS.labels(self._name).observe(took)
-        await asyncio.sleep(min(REST * took, REST_SECONDS_MAX))
+        await asyncio.sleep(rest_after(took))

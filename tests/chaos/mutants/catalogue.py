@@ -10,7 +10,6 @@ STORE = "services/shared/runtime/run_store.py"
 FOLD = "services/shared/statistics/fold.py"
 INDEX = "services/shared/statistics/index.py"
 LETTERS = "services/shared/runtime/dead_letters.py"
-HOST = "services/shared/runtime/faust_stage.py"
 PUBLISHER = "services/indicator_publisher/publisher.py"
 ALIGNMENT = "services/indicator_publisher/alignment.py"
 
@@ -230,7 +229,11 @@ MUTANTS = (
     Mutant(
         "the rest after a cut is as long as a suspended process was (seed 106)",
         (
-            (HOST, "await asyncio.sleep(min(REST * took, REST_SECONDS_MAX))", "await asyncio.sleep(REST * took)"),
+            (
+                LEDGER,
+                "return min((REST_BRIEF if took < BRIEF_SECONDS else REST_LONG) * took, REST_SECONDS_MAX)",
+                "return REST_LONG * took",
+            ),
             (WORKER, "min(CUT_REST * (ended - started), CUT_SECONDS_MAX)", "CUT_REST * (ended - started)"),
         ),
     ),
