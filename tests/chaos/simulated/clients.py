@@ -176,7 +176,12 @@ class Consumer:
         await self._pause_a_little()
         return dict.fromkeys(tps, 0)
 
+    def assignment(self) -> set[TopicPartition]:
+        return set(self._positions)
+
     def highwater(self, tp: TopicPartition) -> int | None:
+        if tp not in self._positions:
+            raise IllegalStateError(f"No current assignment for partition {tp}")
         return self._high.get(tp)
 
     async def getmany(

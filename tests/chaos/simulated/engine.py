@@ -269,8 +269,8 @@ class Engine:
         put(publisher, "Store", types.SimpleNamespace(of=lambda _: self.store))
         disk.LUCK[:] = [luck]
         # Small numbers, so that what takes hours at scale happens within seconds.
-        put(ledger, "POLL_MS", 500)
-        put(event_log, "POLL_MS", 300)
+        put(ledger, "POLL_MS", rng.choice([500, 1500]))
+        put(event_log, "POLL_MS", rng.choice([300, 800]))
         put(ledger, "SCRUB_SECONDS", rng.choice([2.0, 5.0, 15.0]))
         put(partition, "decode", decode.decode if rng.random() < 0.05 else decode_once)
         put(ledger, "REREAD_SECONDS", rng.choice([3.0, 10.0]))
