@@ -21,7 +21,7 @@ from services.shared.runtime.api_keys import ApiKey, ApiKeys
 from services.shared.runtime.producer import EventProducer
 
 PATH = "/v1/records"
-IN_FLIGHT_BYTES_MAX = 64 << 20  # four full submissions at once: with what becomes of them in memory, about half a gigabyte
+IN_FLIGHT_BYTES_MAX = 64 << 20  # four full submissions at once, or a dozen of small records: a gigabyte with what becomes of them
 SUBMISSION_BYTES_MIN = 64 << 10  # what a submission counts as however small it is: so at most a thousand are open at once
 DRAINED_BYTES_MAX = 64 << 20  # of a body that is refused, so that its sender can read why (contract)
 BODY_SECONDS_MAX = 120.0  # 16 MiB over a line of one megabit
