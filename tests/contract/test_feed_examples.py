@@ -12,6 +12,7 @@ import pytest
 from schemas import generate
 from schemas.feeds import FEEDS
 from services.shared.ingest.calendar_rules import latest
+from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.refusal import Code, Refusal
 from services.shared.ingest.submission import prepare
@@ -40,7 +41,7 @@ def _named(kind: str) -> list[object]:
 def test_a_valid_example_becomes_an_event_of_the_generated_schema(feed: str, path: Path) -> None:
     raw = path.read_bytes()
     versions = VersionClock().begin(1_750_000_000_000)
-    prepared = prepare(EDGES[feed], "knb", [raw], 1, LATEST, versions)
+    prepared = prepare(Columns(EDGES[feed], left_min=1), "knb", [raw], 1, LATEST, versions)
     assert prepared.refusals == {}
     [[(key, value)]] = prepared.events
     assert key == b"knb/" + json.loads(raw)["record_id"].encode()

@@ -12,6 +12,7 @@ import pytest
 from schemas import generate
 from schemas.feeds import FEEDS
 from services.shared.ingest.calendar_rules import latest
+from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.submission import prepare
 from services.shared.ingest.versions import VersionClock
@@ -29,7 +30,7 @@ def _sheets(feed: str, records: list[dict[str, Any]]) -> dict[str, bytes]:
     """The day sheets of these records, each under an id of its own."""
     raws = [json.dumps(record | {"record_id": f"r{i}"}).encode() for i, record in enumerate(records)]
     edge = Edge(FEEDS[feed], b"k" * 32, "0123abcd")
-    prepared = prepare(edge, "knb", raws, 1, latest(NOW_MS), VersionClock().begin(NOW_MS))
+    prepared = prepare(Columns(edge, left_min=1), "knb", raws, 1, latest(NOW_MS), VersionClock().begin(NOW_MS))
     assert prepared.refusals == {}
     [events] = prepared.events
     n = len(events)

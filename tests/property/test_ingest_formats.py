@@ -14,6 +14,7 @@ from schemas.feeds import FEEDS
 from schemas.feeds.codes import COUNTRIES
 from services.shared.ingest.bodies import CSV, JSON, NDJSON, records
 from services.shared.ingest.calendar_rules import latest, utc_milliseconds
+from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge, number_fields
 from services.shared.ingest.refusal import Code, Refusal
 from services.shared.ingest.submission import Prepared, Receipt, prepare
@@ -21,6 +22,7 @@ from services.shared.ingest.versions import VersionClock
 
 FEED = FEEDS["border-crossings"]
 EDGE = Edge(FEED, b"k" * 32, "0123abcd")
+COLUMNS = Columns(EDGE, left_min=1)
 NUMBERS = number_fields(FEED)
 NOW_MS = 1_750_000_000_000
 LATEST = latest(NOW_MS)
@@ -78,7 +80,7 @@ def _table(items: list[dict[str, Any]]) -> bytes:
 
 
 def _take(body: bytes, media_type: str, clock: VersionClock) -> Prepared:
-    return prepare(EDGE, "knb", records(body, media_type, NUMBERS), PARTITIONS, LATEST, clock.begin(NOW_MS))
+    return prepare(COLUMNS, "knb", records(body, media_type, NUMBERS), PARTITIONS, LATEST, clock.begin(NOW_MS))
 
 
 @law

@@ -47,7 +47,7 @@ def utc_milliseconds(text: str) -> str | None:
     if offset[4:] != "00":
         moment = _moment(text[:16] + offset)
         return None if moment is None else moment.isoformat()[:16] + _milliseconds(rest[3:])
-    hour = _utc_hour(text[:13], offset)
+    hour = utc_hour(text[:13], offset)
     return None if hour is None else hour + rest[:3] + _milliseconds(rest[3:])
 
 
@@ -57,7 +57,8 @@ def _milliseconds(seconds: str) -> str:
 
 
 @lru_cache(_CACHED)
-def _utc_hour(hour: str, offset: str) -> str | None:
+def utc_hour(hour: str, offset: str) -> str | None:
+    """An hour `YYYY-MM-DDTHH` of an offset of whole hours in UTC, or None if there is no such hour."""
     moment = _moment(f"{hour}:00{offset}")
     return None if moment is None else moment.isoformat()[:13]
 

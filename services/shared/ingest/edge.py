@@ -31,14 +31,15 @@ class Edge:
 
     def __init__(self, feed: Feed, secret: bytes, key_id: str) -> None:
         self.feed = feed
-        self._keyed, self._key_id = blake2b(key=secret, digest_size=PSEUDONYM_BYTES), key_id
+        self._keyed, self.key_id = blake2b(key=secret, digest_size=PSEUDONYM_BYTES), key_id
         adapter = TypeAdapter[Event](feed.record)
         self._record: Callable[[bytes], Event] = adapter.validator.validate_json
         self._withdrawal: Callable[[bytes], Event] = TypeAdapter(Withdrawal).validator.validate_json
-        self._rules = {name: schema["description"] for name, schema in adapter.json_schema()["properties"].items()}
-        self._moments, self._identities = _marked(feed.record, Moment), _marked(feed.record, Identity)
+        self.schema = adapter.json_schema()
+        self._rules = {name: schema["description"] for name, schema in self.schema["properties"].items()}
+        self.moments, self.identities = _marked(feed.record, Moment), _marked(feed.record, Identity)
         days = [(name, item) for name, items in annotations(feed.record).items() for item in items if isinstance(item, Day)]
-        self._days = tuple((name, day.event) for name, day in days)
+        self.days = tuple((name, day.event) for name, day in days)
 
     def check(self, raw: bytes, latest: Latest) -> Event | Refusal:
         """The event that one JSON text becomes: fields in the contract's order, times in UTC, pseudonyms for identities.
@@ -51,7 +52,7 @@ class Edge:
             event = self._record(raw)
         except ValidationError as error:
             return self._no_record(raw, error)
-        for field in self._moments:
+        for field in self.moments:
             moment = utc_milliseconds(event[field])
             if moment is None:
                 return refusal(Code.INVALID_VALUE, field, self._rules)
@@ -63,7 +64,7 @@ class Edge:
         return self._bad_day(event, latest) or self._pseudonymised(event)
 
     def _bad_day(self, event: Event, latest: Latest) -> Refusal | None:
-        for field, of_the_event in self._days:
+        for field, of_the_event in self.days:
             day = event.get(field)
             if day is None:
                 continue
@@ -80,14 +81,18 @@ class Edge:
                 return Refusal(Code.OUT_OF_RANGE, "/" + order.later, f"outside the bounds: must be {bound}")
         return None
 
+    def pseudonym(self, value: bytes) -> str:
+        """The keyed pseudonym of an identity's UTF-8 text."""
+        keyed = self._keyed.copy()  # half the time of setting the key up anew
+        keyed.update(value)
+        return keyed.hexdigest()
+
     def _pseudonymised(self, event: Event) -> Event:
-        for field in self._identities:
+        for field in self.identities:
             value = event.get(field)
             if value is not None:
-                pseudonym = self._keyed.copy()  # half the time of setting the key up anew
-                pseudonym.update(value.encode())
-                event[field] = pseudonym.hexdigest()
-                event["pseudonym_key"] = self._key_id  # a dict keeps the place of its first writing: after all fields
+                event[field] = self.pseudonym(value.encode())
+                event["pseudonym_key"] = self.key_id  # a dict keeps the place of its first writing: after all fields
         return event
 
     def _no_record(self, raw: bytes, error: ValidationError) -> Event | Refusal:
@@ -101,4 +106,4 @@ class Edge:
                 return self._withdrawal(raw)
             except ValidationError as other:
                 error = other
-        return from_pydantic(error, value, self._identities, self._rules)
+        return from_pydantic(error, value, self.identities, self._rules)

@@ -11,6 +11,7 @@ from aiohttp import web
 from schemas.feeds import Feed
 from services.shared.ingest.bodies import MEDIA_TYPES, records
 from services.shared.ingest.calendar_rules import latest
+from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge, number_fields
 from services.shared.ingest.problem import Problem
 from services.shared.ingest.submission import Prepared, Receipt, prepare
@@ -40,7 +41,8 @@ class RecordsEndpoint:
     """The one route of an ingest service. `ready` says whether the broker can be relied on just now."""
 
     def __init__(self, edge: Edge, keys: ApiKeys, producer: EventProducer, partitions: int, ready: Callable[[], bool]) -> None:
-        self._edge, self._keys, self._producer, self._partitions, self._ready = edge, keys, producer, partitions, ready
+        self._keys, self._producer, self._partitions, self._ready = keys, producer, partitions, ready
+        self._columns = Columns(edge)
         self._feed: Feed = edge.feed
         self._numbers = number_fields(edge.feed)
         self._versions = VersionClock()
@@ -100,7 +102,7 @@ class RecordsEndpoint:
             received_ms = _now_ms()
             versions = self._versions.begin(received_ms)
             found = records(body, media_type, self._numbers)
-            prepared = prepare(self._edge, key.agency, found, self._partitions, latest(received_ms), versions)
+            prepared = prepare(self._columns, key.agency, found, self._partitions, latest(received_ms), versions)
             acknowledged = await self._producer.send(self._feed.topic, prepared.events, self._feed.schema_header)
         finally:
             self._reading_bytes -= reserved

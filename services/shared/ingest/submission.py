@@ -10,6 +10,7 @@ from zlib import crc32
 import orjson
 
 from services.shared.ingest.calendar_rules import Latest
+from services.shared.ingest.columns import Columns, Taken
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.refusal import Refusal
 from services.shared.ingest.versions import SubmissionVersions
@@ -29,25 +30,45 @@ class Prepared:
 
 
 def prepare(
-    edge: Edge, agency: str, found: Sequence[bytes | Refusal], partitions: int, latest: Latest, versions: SubmissionVersions
+    columns: Columns, agency: str, found: Sequence[bytes | Refusal], partitions: int, latest: Latest, versions: SubmissionVersions
 ) -> Prepared:
     """Take every record through the edge. The order of a partition's events is that of the submission."""
     prepared = Prepared(len(found), [[] for _ in range(partitions)], [[] for _ in range(partitions)])
+    taken = columns.take(found, latest)
+    prepared.refusals |= _complete(taken, columns.edge, found, latest, versions)
     start = agency.encode() + b"/"
-    check, encode = edge.check, orjson.dumps
-    for index, raw in enumerate(found):
-        event = raw if isinstance(raw, Refusal) else check(raw, latest)
-        if isinstance(event, Refusal):
-            prepared.refusals[index] = event
-            continue
-        record_id = event["record_id"]
-        if "version" not in event:
-            event = {"record_id": record_id, "version": versions.next(record_id)} | event
-        key = start + record_id.encode()
-        partition = crc32(key) % partitions
-        prepared.indices[partition].append(index)
-        prepared.events[partition].append((key, encode(event)))
+    indices, events = prepared.indices, prepared.events
+    for index, (record_id, event) in enumerate(zip(taken.record_ids, taken.events, strict=True)):
+        if record_id is not None and event is not None:
+            key = start + record_id
+            partition = crc32(key) % partitions
+            indices[partition].append(index)
+            events[partition].append((key, event))
     return prepared
+
+
+def _complete(
+    taken: Taken, edge: Edge, found: Sequence[bytes | Refusal], latest: Latest, versions: SubmissionVersions
+) -> dict[int, Refusal]:
+    """Give versions to those without, and take those left over one by one; returns the refused."""
+    refusals: dict[int, Refusal] = {}
+    left = {index for index, event in enumerate(taken.events) if event is None}
+    for index in sorted(left | taken.unversioned):  # whichever way a record is taken: versions rise in the submission's order
+        record_id, rest = taken.record_ids[index], taken.events[index]
+        if record_id is not None and rest is not None:
+            version = versions.next(record_id.decode())
+            taken.events[index] = b'{"record_id":"%b","version":%d%b' % (record_id, version, rest)
+            continue
+        raw = found[index]
+        event = raw if isinstance(raw, Refusal) else edge.check(raw, latest)
+        if isinstance(event, Refusal):
+            refusals[index] = event
+            continue
+        text: str = event["record_id"]
+        if "version" not in event:
+            event = {"record_id": text, "version": versions.next(text)} | event
+        taken.record_ids[index], taken.events[index] = text.encode(), orjson.dumps(event)
+    return refusals
 
 
 @dataclass

@@ -6,6 +6,7 @@ from typing import Any
 
 from schemas.feeds import FEEDS
 from services.shared.ingest.calendar_rules import latest
+from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.refusal import RECORD_BYTES_MAX, Code, Refusal
 from services.shared.ingest.submission import Receipt, prepare
@@ -98,7 +99,7 @@ def test_a_submission_waits_until_its_versions_lie_in_the_past() -> None:
 def test_a_record_after_one_that_was_not_acknowledged_is_sent_again_too() -> None:
     raws = [json.dumps(PERMIT | {"record_id": f"p-{i}", "version": 1}).encode() for i in range(4)]
     raws.insert(1, b"{")
-    prepared = prepare(EDGE, "mlsp", raws, 1, LATEST, VersionClock().begin(1))
+    prepared = prepare(Columns(EDGE, left_min=1), "mlsp", raws, 1, LATEST, VersionClock().begin(1))
     receipt = Receipt.of(prepared, [2])
     assert receipt.accepted == 2
     body = json.loads(receipt.body(all_items=True))
