@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.shared.statistics.key_hash import hashes
-from services.shared.statistics.records import WORD, Stretches, Texts
+from services.shared.statistics.records import WORD, Stretches, Texts, distinct_values
 
 texts = st.lists(st.binary(max_size=300), min_size=1, max_size=12)
 
@@ -56,11 +56,12 @@ def test_lines_are_the_texts_with_spaces_before_at_most(column: list[bytes], dat
     assert end == -1
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 4)), min_size=1, max_size=6))
-def test_stretches_are_a_sequence(parts: list[tuple[str, int]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 4)), min_size=1, max_size=6), st.integers(0, 9), st.integers(0, 9))
+def test_stretches_are_a_sequence(parts: list[tuple[str, int]], begin: int, end: int) -> None:
     column = [value for value, n in parts for _ in range(n)]
     ends = np.cumsum([n for _, n in parts]).tolist()
     found = Stretches([value for value, _ in parts], ends)
     assert list(found) == column
-    assert found[1:] == column[1:]
+    assert list(found[begin:end]) == column[begin:end]
+    assert distinct_values(found[begin:end]) == set(column[begin:end])
     assert found[-1] == column[-1]

@@ -21,6 +21,7 @@ from services.shared.statistics.sheet import day_sheets
 NO_DAY = -1  # a date that is missing or cannot be read
 _DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _MOMENT = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z$"
+_HOUR_LENGTH = len("2025-06-30T18")
 _COUNTRY = "^[A-Z]{2}$"
 _PERSON = re.compile("[0-9a-f]{32}")  # a pseudonym: 128 bits
 _INSTITUTION = r"^[^\x00-\x1f\x7f]{1,32}$"
@@ -75,6 +76,16 @@ def _days(frame: pl.DataFrame, field: str) -> Integers:
     return days.zip_with(written.str.contains(_DAY) & (days >= 0), _none(days)).fill_null(NO_DAY).to_numpy()
 
 
+def _moments(written: pl.Series) -> Integers:
+    """Local day numbers of moments; NO_DAY where missing or none. Clocks change on the hour: each distinct hour is read once."""
+    hours = written.str.slice(0, _HOUR_LENGTH)
+    distinct = hours.unique().drop_nulls()
+    begins = (distinct + ":00:00.000Z").str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_unit="ms", strict=False).cast(pl.Int64)
+    days = np.where(begins.is_not_null().to_numpy(), local_days(begins.fill_null(0).to_numpy()), NO_DAY)
+    of_each = hours.replace_strict(distinct, pl.Series(days, dtype=pl.Int64), default=NO_DAY, return_dtype=pl.Int64).to_numpy()
+    return np.where(written.str.contains(_MOMENT).fill_null(False).to_numpy(), of_each, NO_DAY)
+
+
 def _none(like: pl.Series) -> pl.Series:
     return pl.Series([None], dtype=like.dtype).new_from_index(0, len(like))
 
@@ -84,11 +95,7 @@ def _never(frame: pl.DataFrame) -> Integers:
 
 
 def _crossings(frame: pl.DataFrame, _: Sequence[bytes | None]) -> Spans:
-    written = frame["occurred_at"]
-    instants = written.str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_unit="ms", strict=False).cast(pl.Int64)
-    readable = (instants.is_not_null() & written.str.contains(_MOMENT)).fill_null(False).to_numpy()
-    days = np.where(readable, local_days(instants.fill_null(0).to_numpy()), NO_DAY)
-    return Spans(_text(frame, "direction", "citizenship", "counterpart", "purpose"), days, _never(frame))
+    return Spans(_text(frame, "direction", "citizenship", "counterpart", "purpose"), _moments(frame["occurred_at"]), _never(frame))
 
 
 def _permits(frame: pl.DataFrame, _: Sequence[bytes | None]) -> Spans:

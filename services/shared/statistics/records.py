@@ -85,11 +85,15 @@ class Stretches(Sequence[Any]):
         self.values, self._ends = values, ends
 
     def __len__(self) -> int:
-        return self._ends[-1]
+        return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(len(self)))]
+            begin, end, step = place.indices(len(self))
+            assert step == 1
+            cut = [(value, min(stop, end) - begin) for value, stop in zip(self.values, self._ends, strict=True) if stop > begin]
+            kept = [n for n, (_, stop) in enumerate(cut) if stop > (cut[n - 1][1] if n else 0)]
+            return Stretches([cut[n][0] for n in kept], [cut[n][1] for n in kept])
         return self.values[bisect_right(self._ends, range(len(self))[place])]
 
 
@@ -115,7 +119,7 @@ class Records(NamedTuple):
 
 
 def distinct_values(column: Sequence[Any]) -> set[Any]:
-    """What occurs in a column; perhaps more, where only a part of a stretch is left."""
+    """What occurs in a column."""
     return set(column.values if isinstance(column, Stretches) else column)
 
 
