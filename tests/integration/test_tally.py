@@ -407,9 +407,7 @@ async def test_poison_in_the_topic_is_set_aside_with_its_reason_and_costs_no_goo
     await check_redriving(tally, letters, expected)
 
 
-async def test_a_record_too_large_for_a_letter_is_set_aside_without_its_value_and_blocks_nothing(
-    stack: Settings, tally: Tally
-) -> None:
+async def test_a_record_too_large_for_a_letter_is_set_aside_without_its_value(stack: Settings, tally: Tally) -> None:
     huge = b'{"x":"' + b"0" * (17 << 20)
     packed = AIOKafkaProducer(bootstrap_servers=stack.broker(), max_request_size=64 << 20, compression_type="gzip")
     await packed.start()

@@ -9,13 +9,14 @@ from collections import Counter
 
 import psycopg
 
+from services.cli import processes
 from services.shared.runtime.kafka import read_to_end
 from services.shared.runtime.replay import replay
 from services.shared.runtime.settings import Settings
 from services.shared.runtime.topics import load_topics
 from tests.chaos.real.stack import Stack
 from tests.chaos.real.traffic import Sender, sent
-from tests.chaos.real.truth import CONTENT, Cut, Log, Record, covered
+from tests.chaos.real.truth import Cut, Log, Record, covered
 from tests.chaos.real.verdict import Evidence, Letter, Publication, Sent, Values
 from tests.chaos.real.watcher import Watcher
 
@@ -62,7 +63,7 @@ def known(cut: Cut, log: Log) -> Cut:
 async def read_log(settings: Settings) -> Log:
     """All records of all feeds that the truth knows."""
     log: Log = {}
-    for feed in CONTENT:
+    for feed in (one.name for one in processes.INGEST):
         topic = f"events.{feed}.v1"
         for partition in range(load_topics()[topic].partitions):
             records = log[f"{feed}/{partition}"] = []

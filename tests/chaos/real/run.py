@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from services.cli import local
+from services.cli import local, processes
 from services.shared.runtime.embedded.ports import LOOPBACK
 from tests.chaos.real import evidence
 from tests.chaos.real.campaign import Campaign, Outcome
@@ -17,7 +17,6 @@ from tests.chaos.real.proxy import Proxy
 from tests.chaos.real.schedule import Plan, plan
 from tests.chaos.real.stack import EXTRA, GROUP_FEED, Stack
 from tests.chaos.real.traffic import Agency, Sender, stop_all
-from tests.chaos.real.truth import CONTENT
 from tests.chaos.real.verdict import Verdict, pronounce
 from tests.chaos.real.watcher import Watcher
 
@@ -73,9 +72,8 @@ async def _play(stack: Stack, kind: str, seed: int, say: Callable[[str], None]) 
         for sender in senders:
             sender.start()
         campaign = Campaign(chosen, stack, senders[-1], far_proxy, say)
-        await stack.until(
-            lambda: stack.has_published({f"{feed}/0": 1 for feed in CONTENT}), WARM_SECONDS_MAX, "records are published"
-        )
+        some = {f"{feed.name}/0": 1 for feed in processes.INGEST}
+        await stack.until(lambda: stack.has_published(some), WARM_SECONDS_MAX, "the first records are published")
         await campaign.run()
         problems = [f"{o.fault} of {o.target}: {o.problem}" for o in campaign.outcomes if o.problem]
         problems += await stop_all(senders, SENDERS_SECONDS_MAX)
@@ -108,11 +106,12 @@ async def _play(stack: Stack, kind: str, seed: int, say: Callable[[str], None]) 
 def _senders(stack: Stack, chosen: Plan, events: Path, far_proxy: Proxy) -> list[Sender]:
     """One for each feed, and last one more for border crossings, far away: through a proxy."""
     senders = []
-    for number, feed in enumerate([*CONTENT, GROUP_FEED]):
-        far = number == len(CONTENT)
+    feeds = [feed.name for feed in processes.INGEST]
+    for number, feed in enumerate([*feeds, GROUP_FEED]):
+        far = number == len(feeds)
         agency = Agency(feed, events / f"{feed}.ndjson", f"traffic/{chosen.seed}/{number}", "f" if far else "n")
         url = f"http://{LOOPBACK}:{far_proxy.port}" if far else f"http://{LOOPBACK}:{_port_of(stack, feed)}"
-        senders.append(Sender(agency, url, _key(stack, feed), chosen.records_per_second[feed] / (4 if far else 1)))
+        senders.append(Sender(agency, url, _key(stack, feed), chosen.rate(feed) / (4 if far else 1)))
     return senders
 
 

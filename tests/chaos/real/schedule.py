@@ -38,6 +38,9 @@ class Plan(NamedTuple):
     judge_recovery: bool
     phases: list[Phase]
 
+    def rate(self, feed: str) -> float:
+        return self.records_per_second.get(feed, self.records_per_second["others"])
+
 
 def plan(kind: str, seed: int, services: list[str], workers: list[str]) -> Plan:
     """The schedule `kind` with everything drawn that is left to chance."""

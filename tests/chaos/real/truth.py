@@ -1,7 +1,7 @@
 """What is true at a cut: a plain Python fold of the raw log, record by record, and the counts that follow from it.
 
-Written from the contract; shares no code with the engine, nor with `tolqyn verify`. It covers the counts of every indicator made of
-crossings, permits and enrolments, and the balance; shares, changes and estimates follow from those and are verify's to check.
+Written from the contract; shares no code with the engine, nor with `tolqyn verify`. It covers every indicator that is a count, and
+the balance; shares, changes and estimates follow from those and are verify's to check.
 """
 
 import json
@@ -25,6 +25,7 @@ LEVELS = ["preparatory", "bachelor", "master", "doctoral", "residency"]
 COVERED = (
     "ARRIVALS", "DEPARTURES", "BORDER_BALANCE", "CITIZENS_IN", "CITIZENS_OUT",
     "PERMITS_IN_FORCE", "PERMITS_ISSUED", "FOREIGN_STUDENTS",
+    "RESIDENCE_ARRIVALS", "RESIDENCE_DEPARTURES", "LABOUR_EMIGRATION", "FOREIGN_GUESTS", "MEDICAL_VISITORS",
 )  # fmt: skip
 
 Cut = dict[str, int]  # "<feed>/<partition>": everything before this offset is in
@@ -127,10 +128,34 @@ def _reference(body: dict[str, Any]) -> Content:
     return tuple(float(body[n]) if n in ("value", "design_effect") and body.get(n) is not None else body.get(n) for n in names)
 
 
+def _residence(body: dict[str, Any]) -> Content:
+    purpose = body.get("purpose", "unspecified")
+    _need(body["direction"] in DIRECTIONS and purpose in PURPOSES)
+    return body["direction"], _country(body["citizenship"]), _country(body["counterpart"]), purpose, _day(body["occurred_on"])
+
+
+def _emigration(body: dict[str, Any]) -> Content:
+    return _country(body["destination"]), _day(body["departed_on"])
+
+
+def _stay(body: dict[str, Any]) -> Content:
+    _need(body["kind"] in ("guest", "medical"))
+    return _country(body["citizenship"]), body["kind"], _day(body["arrived_on"])
+
+
+def _violation(body: dict[str, Any]) -> Content:
+    _need(body["kind"] in ("work_without_permit", "work_without_contract", "overstay", "other"))
+    return _country(body["citizenship"]), body["kind"], _day(body["occurred_on"]), str(body["person"])
+
+
 CONTENT = {
     "border-crossings": _crossing,
     "work-permits": _permit,
     "student-enrolments": _enrolment,
+    "residence-registrations": _residence,
+    "labour-emigration": _emigration,
+    "visitor-stays": _stay,
+    "migration-violations": _violation,
     "reference-figures": _reference,
 }
 
@@ -207,6 +232,10 @@ class Truth:
             for key, sign in _of_crossing(content):
                 found[key] += sign * n
         _rolling(crossings, found)
+        for feed, keys in _FLOWS.items():
+            for content, n in _standing(self._standing[feed]):
+                for key in keys(content):
+                    found[key] += n
         permits = [((c, k), first, last, n) for (c, k, first, last), n in _standing(self._standing["work-permits"])]
         for (citizenship, category), first, _, n in permits:
             for freq, period in (("Q", _quarter(first)), ("A", str(first.year))):
@@ -250,6 +279,35 @@ def _of_crossing(content: Content) -> list[tuple[Key, int]]:
     return balance + [
         ((f"{f}.ARRIVALS.{area}.{why}._T._Z", p), 1) for f, p in periods for area in _areas(citizenship) for why in ("_T", purpose)
     ]
+
+
+def _periods(day: date) -> tuple[tuple[str, str], ...]:
+    return ("Q", _quarter(day)), ("A", str(day.year))
+
+
+def _of_residence(content: Content) -> list[Key]:
+    direction, citizenship, counterpart, purpose, day = content
+    if direction == "departure":
+        return [(f"{f}.RESIDENCE_DEPARTURES.{area}._T._T._Z", p) for f, p in _periods(day) for area in (counterpart, "_T")]
+    return [
+        (f"{f}.RESIDENCE_ARRIVALS.{area}.{why}._T._Z", p)
+        for f, p in _periods(day)
+        for area in (citizenship, "_T")
+        for why in ("_T", purpose)
+    ]
+
+
+def _of_emigration(content: Content) -> list[Key]:
+    return [(f"{f}.LABOUR_EMIGRATION.{area}._T._T._Z", p) for f, p in _periods(content[1]) for area in (content[0], "_T")]
+
+
+def _of_stay(content: Content) -> list[Key]:
+    citizenship, kind, day = content
+    name = "FOREIGN_GUESTS" if kind == "guest" else "MEDICAL_VISITORS"
+    return [(f"{f}.{name}.{area}._T._T._Z", p) for f, p in _periods(day) for area in (citizenship, "_T")]
+
+
+_FLOWS = {"residence-registrations": _of_residence, "labour-emigration": _of_emigration, "visitor-stays": _of_stay}
 
 
 def _rolling(crossings: Iterable[tuple[Content, int]], found: Counter[Key]) -> None:

@@ -78,6 +78,11 @@ def fingerprint(key: bytes | None, value: bytes | None) -> str:
     return xxhash.xxh3_128_hexdigest((key or b"none") + b"|" + (value or b"none"))
 
 
+def impersonal(feed: str, read: Read) -> Read:
+    """Without the person, who is another in the log than in what was sent."""
+    return read._replace(content=read.content[:-1]) if feed == "migration-violations" else read
+
+
 def pronounce(evidence: Evidence) -> Verdict:
     """Hold everything against the log."""
     findings = [*_log_against_senders(evidence), *_order(evidence)]
@@ -117,7 +122,7 @@ def _log_against_senders(evidence: Evidence) -> list[Finding]:
             if (feed, fingerprint(record.key, record.value)) in evidence.written:
                 continue
             read = judge(feed, record)
-            sent = None if isinstance(read, str) or record.key is None else (feed, record.key, read)
+            sent = None if isinstance(read, str) or record.key is None else (feed, record.key, impersonal(feed, read))
             if sent is None or sent not in evidence.attempted:
                 findings.append(Finding(ABORTED, f"{name}/{place}: nobody sent this record"))
             else:
