@@ -21,7 +21,7 @@ from tests.chaos.real.verdict import fingerprint
 
 WORKERS = (f"tally-{GROUP_FEED}", *EXTRA)
 UNDONE_SECONDS_MAX = 15.0  # traffic never rests: only a stack that is catching up keeps us waiting
-UNDONE_POLL_SECONDS = 0.02
+UNDONE_POLL_SECONDS = 0.05
 NOTICE_SECONDS_MAX = 25.0  # a full disk is met at the next cut, and these come every few seconds at least
 LIMIT_FACTOR = 4  # recovery beyond its limit fails the run; after so many times the limit we stop waiting for it
 
