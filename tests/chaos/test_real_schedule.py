@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.real import damage
-from tests.chaos.real.campaign import lanes
+from tests.chaos.real.campaign import STAGES, lanes
 from tests.chaos.real.schedule import plan
 
 SERVICES = ["border-crossings", "tally-border-crossings", "quarterly-aggregates", "indicator-publisher"]
@@ -28,6 +28,12 @@ def test_strikes_on_the_workers_of_one_group_never_run_side_by_side() -> None:
     strikes = [s for phase in plan("full", 1, SERVICES, WORKERS).phases for s in phase.strikes if s.target in WORKERS]
     assert len(strikes) > len(WORKERS)
     assert set.intersection(*(lanes(strike) for strike in strikes)) == {"group"}
+
+
+def test_while_one_of_the_stages_after_tally_is_away_none_of_the_others_is_struck() -> None:
+    strikes = [s for phase in plan("full", 1, SERVICES, WORKERS).phases for s in phase.strikes if s.target in STAGES]
+    assert len(strikes) > len(STAGES)
+    assert set.intersection(*(lanes(strike) for strike in strikes)) == {"stages"}
 
 
 @pytest.mark.parametrize("how", [damage.truncate, damage.flip])

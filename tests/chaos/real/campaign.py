@@ -18,8 +18,10 @@ from tests.chaos.real.stack import EXTRA, GROUP_FEED, PROXIED_SERVICE, SERVERS, 
 from tests.chaos.real.traffic import Sender
 from tests.chaos.real.truth import Cut
 from tests.chaos.real.verdict import fingerprint
+from tests.chaos.real.watcher import Counted
 
 WORKERS = (f"tally-{GROUP_FEED}", *EXTRA)
+STAGES = ("quarterly-aggregates", "informality-estimates", PROXIED_SERVICE)
 UNDONE_SECONDS_MAX = 15.0  # traffic never rests: only a stack that is catching up keeps us waiting
 UNDONE_POLL_SECONDS = 0.05
 NOTICE_SECONDS_MAX = 25.0  # a full disk is met at the next cut, and these come every few seconds at least
@@ -44,8 +46,10 @@ class Missed(Exception):
 class Campaign:
     """One run against one stack."""
 
-    def __init__(self, plan: Plan, stack: Stack, far_sender: Sender, far_proxy: Proxy, say: Callable[[str], None]) -> None:
-        self.plan, self.stack, self.say = plan, stack, say
+    def __init__(
+        self, plan: Plan, stack: Stack, far_sender: Sender, far_proxy: Proxy, counted: Counted, say: Callable[[str], None]
+    ) -> None:
+        self.plan, self.stack, self.counted, self.say = plan, stack, counted, say
         self.far_sender, self.far_proxy = far_sender, far_proxy  # a sender of border crossings, and what is between it and them
         self.outcomes: list[Outcome] = []
         self.written: set[tuple[str, str]] = set()
@@ -98,9 +102,11 @@ class Campaign:
         limits = self.plan.limits
         if strike.fault.startswith("hang"):
             return limits["hang"]
+        if strike.fault in ("zombie", "poison", "disk full"):
+            return limits["group"]
         if strike.target in SERVERS:
             return limits["servers"]
-        return limits["group"] if strike.fault == "zombie" else limits.get(strike.target, limits["services"])
+        return self._limit_of(strike.target)
 
     def _fault(self, strike: Strike) -> Callable[[Strike], Awaitable[float]]:
         return {
@@ -173,6 +179,14 @@ class Campaign:
 
         return await self.stack.until(so, LIMIT_FACTOR * seconds_max, "what was in the log is published, all services are ready")
 
+    async def _all_counted(self, wanted: Cut, names: tuple[str, ...], seconds_max: float) -> float:
+        """Until tally has counted all of that, and these processes are ready."""
+
+        async def so() -> bool:
+            return self.counted.has(wanted) and not any([await self.stack.not_ready(name) for name in names])
+
+        return await self.stack.until(so, LIMIT_FACTOR * seconds_max, f"what was in the log is counted, and {names} are ready")
+
     async def _kill_server(self, strike: Strike) -> float:
         wanted, began = await self._ends(), time.monotonic()
         killed = self._end(strike.target)
@@ -201,7 +215,7 @@ class Campaign:
             os.kill(paused, signal.SIGCONT)
         began, wanted = time.monotonic(), await self._ends()
         await self._recovered(other, killed)
-        await self._all_published(wanted, self._limit(strike))
+        await self._all_counted(wanted, WORKERS, self._limit(strike))
         return time.monotonic() - began
 
     async def _damage(self, strike: Strike) -> float:
@@ -258,7 +272,7 @@ class Campaign:
                 damage.allow_files(pid, before)
         if self.stack.pid(name) != pid:
             raise Missed("it ended instead of waiting")
-        return await self._all_published(await self._ends(), self._limit(strike))
+        return await self._all_counted(await self._ends(), WORKERS, self._limit(strike))
 
     async def _hang_broker(self, strike: Strike) -> float:
         return await self._hang(strike, self.stack.broker_proxy)
@@ -299,19 +313,21 @@ class Campaign:
         rng = random.Random(strike.draw)
         ends, refused = await poison.write(self.stack.settings.broker(), strike.target, some, rng)
         self.refused |= {one.name for one in refused}
-        return await self._all_published(ends, self._limit(strike))
+        return await self._all_counted(ends, (f"tally-{strike.target}",), self._limit(strike))
 
 
 def lanes(strike: Strike) -> set[str]:
     """What a strike must have for itself."""
-    group = {"group"} if strike.target in WORKERS else set()
-    if strike.fault == "hang broker":
-        return group | {strike.target, PROXIED_SERVICE}
-    if strike.fault.startswith("hang sender"):
+    if strike.fault == "hang sender":
         return {"far sender"}
     if strike.fault == "poison":
         return {"poison"}
-    return group | {strike.target}
+    wanted = {strike.target}
+    if strike.target in WORKERS:
+        wanted.add("group")
+    if strike.target in STAGES or strike.fault == "hang broker":  # while one is away, nothing comes to the others
+        wanted.add("stages")
+    return wanted
 
 
 def feed_of(strike: Strike) -> str | None:

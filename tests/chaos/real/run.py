@@ -18,7 +18,7 @@ from tests.chaos.real.schedule import Plan, plan
 from tests.chaos.real.stack import EXTRA, GROUP_FEED, Stack
 from tests.chaos.real.traffic import Agency, Sender, stop_all
 from tests.chaos.real.verdict import Verdict, pronounce
-from tests.chaos.real.watcher import Watcher
+from tests.chaos.real.watcher import Counted, Watcher
 
 SETTLE_SECONDS_MAX = 120.0  # after the last fault
 SENDERS_SECONDS_MAX = 60.0  # what is under way is answered, or sent again, within this
@@ -67,11 +67,13 @@ async def _play(stack: Stack, kind: str, seed: int, say: Callable[[str], None]) 
     await far_proxy.start()
     senders = _senders(stack, chosen, events, far_proxy)
     watcher = Watcher(stack.settings.bootstrap_servers)
+    counted = Counted(stack.settings.bootstrap_servers, [feed.name for feed in processes.INGEST])
     await watcher.start()
+    await counted.start()
     try:
         for sender in senders:
             sender.start()
-        campaign = Campaign(chosen, stack, senders[-1], far_proxy, say)
+        campaign = Campaign(chosen, stack, senders[-1], far_proxy, counted, say)
         some = {f"{feed.name}/0": 1 for feed in processes.INGEST}
         await stack.until(lambda: stack.has_published(some), WARM_SECONDS_MAX, "the first records are published")
         await campaign.run()
@@ -90,6 +92,7 @@ async def _play(stack: Stack, kind: str, seed: int, say: Callable[[str], None]) 
         )
     finally:
         await watcher.stop()
+        await counted.stop()
         await far_proxy.stop()
     verdict = await asyncio.to_thread(pronounce, seen)
     problems += [f"{finding.word}: {finding.what}" for finding in verdict.findings]

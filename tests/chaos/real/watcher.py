@@ -1,4 +1,4 @@
-"""A subscriber of `indicators.v1`, as docs/ledger.md tells one to be: it adopts whole sets only, and remembers each of them."""
+"""Who reads what is handed on: a subscriber of `indicators.v1`, as docs/ledger.md tells one to be, and one of tally's marks."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from services.shared.runtime.topics import load_topics
 from tests.chaos.real.truth import Cut, covered
 from tests.chaos.real.verdict import Publication, Values
 
@@ -19,6 +20,44 @@ class _Adopted(NamedTuple):
     number: int
     cut: Cut
     changes: dict[str, bytes | None]
+
+
+class Counted:
+    """Up to where tally has counted, from the marks of its ledgers. `start`, then `stop`."""
+
+    def __init__(self, bootstrap_servers: str, feeds: list[str]) -> None:
+        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
+        self._feeds = feeds
+        self._task: asyncio.Task[None] | None = None
+        self.cut: Cut = {}
+
+    async def start(self) -> None:
+        await self._consumer.start()
+        topics = [f"tallies.{feed}.v1" for feed in self._feeds]
+        self._consumer.assign([TopicPartition(topic, p) for topic in topics for p in range(load_topics()[topic].partitions)])
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        await _end(self._task)
+        await self._consumer.stop()
+
+    async def _follow(self) -> None:
+        while True:
+            for records in (await self._consumer.getmany(timeout_ms=POLL_MS)).values():
+                for record in records:
+                    if ("kind", b"mark") in record.headers and record.value is not None:
+                        self.cut |= json.loads(record.value)["cut"]
+
+    def has(self, wanted: Cut) -> bool:
+        """Whether everything before this cut is counted."""
+        return all(self.cut.get(name, 0) >= end for name, end in wanted.items())
+
+
+async def _end(task: "asyncio.Task[None] | None") -> None:
+    assert task is not None
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 class Watcher:
@@ -42,10 +81,7 @@ class Watcher:
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await _end(self._task)
         await self._consumer.stop()
 
     async def _follow(self) -> None:
