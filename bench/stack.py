@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from services.cli import local, processes
 from services.shared.runtime.settings import Settings
@@ -22,6 +24,7 @@ def running() -> Iterator[Settings]:
     """A stack that is ready, with nothing in its log. Its settings, broker and database included; gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="tolqyn-bench-"))
     folder.chmod(0o755)  # as root, PostgreSQL runs as another user, who must get through
+    ended = signal.signal(signal.SIGTERM, _interrupted)  # else the stack, in its own session, would outlive us
     given = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(("TOLQYN_", "KAFKA_", "DATABASE_"))}
     os.environ |= {"TOLQYN_HOME": str(folder / "home"), "TOLQYN_PORT": str(_free_port())}
     try:
@@ -32,6 +35,11 @@ def running() -> Iterator[Settings]:
         shutil.rmtree(folder)
         del os.environ["TOLQYN_HOME"], os.environ["TOLQYN_PORT"]
         os.environ |= given
+        signal.signal(signal.SIGTERM, ended)
+
+
+def _interrupted(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def tolqyn(*arguments: str) -> str:
