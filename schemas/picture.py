@@ -19,7 +19,8 @@ BEGIN, END = "<!-- from schemas/topics: begin -->", "<!-- from schemas/topics: e
 ASIDE = frozenset({"rejections.v1", "dead-letters.v1", "stack.v1"})
 # What is no topic: how records come in, and how figures go out.
 AROUND = (
-    "agencies([agencies]) -->|HTTP| border_crossings & work_permits & student_enrolments & reference_figures",
+    "agencies([agencies]) -->|HTTP| border_crossings & work_permits & student_enrolments & residence_registrations",
+    "agencies -->|HTTP| labour_emigration & visitor_stays & migration_violations & reference_figures",
     "indicator_publisher --> postgresql[(PostgreSQL)] --> dissemination -->|bulletin| readers([readers])",
 )
 

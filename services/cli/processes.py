@@ -22,11 +22,14 @@ class Service:
     env: dict[str, str] = field(default_factory=dict)
 
 
-# Offsets 4 to 7 belong to residence-registrations, labour-emigration, visitor-stays and migration-violations.
 INGEST = (
     Service("border-crossings", "services.border_crossings", 1),
     Service("work-permits", "services.work_permits", 2),
     Service("student-enrolments", "services.student_enrolments", 3),
+    Service("residence-registrations", "services.residence_registrations", 4),
+    Service("labour-emigration", "services.labour_emigration", 5),
+    Service("visitor-stays", "services.visitor_stays", 6),
+    Service("migration-violations", "services.migration_violations", 7),
     Service("reference-figures", "services.reference_figures", 8),
 )
 SERVICES = (

@@ -13,8 +13,10 @@ import numpy as np
 from services.shared.runtime.errors import Failure, UsageError
 from services.simulate.crossings import write_crossings
 from services.simulate.permits import write_permits
+from services.simulate.persons import write_emigration, write_residence, write_stays
 from services.simulate.students import write_students
 from services.simulate.targets import Targets
+from services.simulate.violations import write_violations
 
 SIMULATION_SCALE = "SIMULATION_SCALE"
 MAX_SEED = 2**63 - 1
@@ -25,9 +27,10 @@ Counts = dict[str, int]
 def simulate(out: Path, targets: Targets, scale: Fraction, seed: int, irregular: Fraction, progress: TextIO) -> dict[str, Counts]:
     """Write one `<feed>.ndjson` a feed into `out`, which is made; returns each feed's counts.
 
-    Crossings are written at `scale` (0 < scale <= 1), all else at full size; the share `irregular` (0..1) of each
-    feed's records arrives repeated, corrected, late or to be withdrawn. The same arguments give the same bytes; each
-    feed has its own source of chance, so that the scale of one does not move another. `progress` gets a line a file.
+    Crossings, labour emigration and stays are written at `scale` (0 < scale <= 1), all else at full size; the share
+    `irregular` (0..1) of each feed's records arrives repeated, corrected, late or to be withdrawn. The same arguments give
+    the same bytes; each feed has its own source of chance, so that the scale of one does not move another. `progress`
+    gets a line a file.
     Raises UsageError (also TargetsError) for what cannot be asked for, Failure when a file cannot be written.
     """
     if not 0 < scale <= 1:
@@ -44,6 +47,10 @@ def simulate(out: Path, targets: Targets, scale: Fraction, seed: int, irregular:
         "border-crossings": lambda path: write_crossings(path, targets.crossings, scale, irregular, chance(1)),
         "work-permits": lambda path: write_permits(path, targets.permits, irregular, chance(2)),
         "student-enrolments": lambda path: write_students(path, targets.students, irregular, chance(3)),
+        "residence-registrations": lambda path: write_residence(path, targets.residence, irregular, chance(4)),
+        "labour-emigration": lambda path: write_emigration(path, targets.emigration, scale, irregular, chance(5)),
+        "visitor-stays": lambda path: write_stays(path, targets.stays, scale, irregular, chance(6)),
+        "migration-violations": lambda path: write_violations(path, targets.violations, irregular, chance(7)),
         "reference-figures": lambda path: _write_figures(path, targets, scale),
     }
     counts: dict[str, Counts] = {}
@@ -73,7 +80,8 @@ def _write_figures(path: Path, targets: Targets, scale: Fraction) -> Counts:
             "unit": "ratio",
             "source": "tolqyn simulate",
             "published_on": last.last_day.isoformat(),
-            "note": "These records are simulated: crossings at this fraction of their number, all else at full size",
+            "note": "These records are simulated: crossings, labour emigration and stays at this fraction of their number, "
+            "all else at full size",
         }
     )
     text = "".join(json.dumps(figure, ensure_ascii=False, separators=(",", ":")) + "\n" for figure in figures)

@@ -19,6 +19,7 @@ PURPOSES = (
 CATEGORIES = ("1", "2", "3", "4", "seasonal", "transfer")
 LEVELS = ("preparatory", "bachelor", "master", "doctoral", "residency")
 FIELDS_OF_STUDY = tuple(f"{code:02d}" for code in range(11))
+OTHER_OFFENCES = ("overstay", "other")
 SERIES = ("arrivals", "departures", "citizens_in", "citizens_out")
 
 
@@ -93,10 +94,69 @@ class StudentTargets:
 
 
 @dataclass(frozen=True)
+class Period:
+    """A calendar year, half-year or quarter: its name, first day and number of days."""
+
+    name: str
+    first_day: dt.date
+    days: int
+
+    @property
+    def year(self) -> int:
+        return self.first_day.year
+
+
+Totals = Mapping[Period, int]  # how many in each of some periods that do not overlap
+
+
+@dataclass(frozen=True)
+class ResidenceTargets:
+    """Changes of permanent residence; the structures hold in every period as nearly as can be."""
+
+    arrivals: Totals
+    departures: Totals
+    citizenships: Mapping[str, Fraction]
+    destinations: Mapping[str, Fraction]
+    purposes: Mapping[str, Fraction]
+
+
+@dataclass(frozen=True)
+class EmigrationTargets:
+    """Citizens leaving for work, at full size; `organised` is a share."""
+
+    totals: Totals
+    destinations: Mapping[str, Fraction]
+    organised: Fraction
+
+
+@dataclass(frozen=True)
+class StayTargets:
+    """Stays at full size; `medical` by period and citizenship."""
+
+    guests: Totals
+    citizenships: Mapping[str, Fraction]
+    medical: Mapping[Period, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class ViolationTargets:
+    """`frequencies`: by period, of different years, how many persons were found how often at work without papers; `others`:
+    offences of other kinds in all."""
+
+    frequencies: Mapping[Period, Mapping[int, int]]
+    citizenships: Mapping[str, Fraction]
+    others: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Targets:
     """Everything that one simulation must hit. `figures` are records of reference-figures, without `version`."""
 
     crossings: CrossingTargets
     permits: PermitTargets
     students: StudentTargets
+    residence: ResidenceTargets
+    emigration: EmigrationTargets
+    stays: StayTargets
+    violations: ViolationTargets
     figures: tuple[Mapping[str, Any], ...]

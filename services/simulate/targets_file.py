@@ -15,6 +15,13 @@ import yaml
 from services.simulate.reading import TargetsError, count, fields, mapping, number, percent, weights
 from services.simulate.targets import CATEGORIES, FIELDS_OF_STUDY, LEVELS, PermitTargets, StudentTargets, Targets
 from services.simulate.targets_flows import read_crossings
+from services.simulate.targets_persons import (
+    PERSON_SECTIONS,
+    read_emigration,
+    read_residence,
+    read_stays,
+    read_violations,
+)
 
 BUNDLED = Path(__file__).parent / "targets" / "2025-H1.yaml"
 
@@ -43,11 +50,16 @@ def load_targets(path: Path = BUNDLED) -> Targets:
 
 def parse_targets(document: object) -> Targets:
     """The checked form of a targets file's content, as YAML gives it. Raises TargetsError."""
-    sections = fields(document, "targets", ("border_crossings", "work_permits", "student_enrolments", "reference_figures"))
+    names = ("border_crossings", "work_permits", "student_enrolments", *PERSON_SECTIONS, "reference_figures")
+    sections = fields(document, "targets", names)
     return Targets(
         crossings=read_crossings(sections["border_crossings"], "border_crossings"),
         permits=_permits(sections["work_permits"], "work_permits"),
         students=_students(sections["student_enrolments"], "student_enrolments"),
+        residence=read_residence(sections["residence_registrations"], "residence_registrations"),
+        emigration=read_emigration(sections["labour_emigration"], "labour_emigration"),
+        stays=read_stays(sections["visitor_stays"], "visitor_stays"),
+        violations=read_violations(sections["migration_violations"], "migration_violations"),
         figures=_figures(sections["reference_figures"], "reference_figures"),
     )
 

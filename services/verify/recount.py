@@ -14,6 +14,10 @@ TABLES = {
     "border-crossings": "crossing",
     "work-permits": "permit",
     "student-enrolments": "enrolment",
+    "residence-registrations": "residence",
+    "labour-emigration": "emigration",
+    "visitor-stays": "stay",
+    "migration-violations": "offence",
     "reference-figures": "reference",
 }
 SPANS = ("work-permits", "student-enrolments")  # feeds whose records count from a first day until a last; others on one day

@@ -26,6 +26,11 @@ DERIVED = {
     "DEPARTURES": ("DEPARTURES_CHANGE_QOQ", "DEPARTURES_CHANGE_YOY", "DEPARTURES_SHARE", "BORDER_BALANCE"),
     "PERMITS_IN_FORCE": ("PERMITS_IN_FORCE_CHANGE_YOY",),
     "FOREIGN_STUDENTS": ("FOREIGN_STUDENTS_GAP", "FOREIGN_STUDENTS_GROWTH_REQUIRED"),
+    "RESIDENCE_ARRIVALS": ("NET_MIGRATION", "RESIDENCE_PURPOSE_SHARE"),
+    "RESIDENCE_DEPARTURES": ("NET_MIGRATION",),
+    "LABOUR_EMIGRATION": ("LABOUR_EMIGRATION_CHANGE_YOY",),
+    "MEDICAL_VISITORS": ("MEDICAL_VISITORS_RATIO_5Y",),
+    "FREQUENCIES": ("INFORMAL_WORKERS CHAO", "INFORMAL_WORKERS ZELTERMAN", "INFORMAL_WORKERS TRUNCATED_POISSON"),
     "RESIDUAL": ("INFORMAL_WORKERS RESIDUAL", "INFORMAL_SHARE RESIDUAL"),
     "INFORMAL_SHARE": ("INFORMAL_SHARE SURVEY", "INFORMAL_WORKERS BENCHMARK"),
     "MIGRANT_WORKERS_STOCK": ("INFORMAL_WORKERS BENCHMARK",),
@@ -43,7 +48,7 @@ class _Published(NamedTuple):
 async def trace(settings: Settings, record: str) -> list[Json]:
     """What is known of the record `<agency>/<record_id>`, per feed that has it; empty if none does. See `_found` for the fields.
 
-    Nothing of it repeats a field that stands for a person or an employer: none of those is read.
+    Nothing of it repeats a field that stands for a person or an employer: a person is read only of violations, to compare versions.
     """
     async with Store.of(settings) as store:
         snapshot, standing = await store.snapshot(), await store.standing()
@@ -95,7 +100,7 @@ def _found(feed: str, partition: int, own: Records, aside: dict[int, str], publi
         if standing is not None and published is not None:
             cell, first, last = standing
             days = {"from": str(first), "until": None if last is None else str(last)} if feed in SPANS else {"on": str(first)}
-            answer["counts_as"] = {"cell": {k: v for k, v in cell.items() if v is not None}, **days}
+            answer["counts_as"] = {"cell": {k: v for k, v in cell.items() if v is not None and k != "person"}, **days}
             figures, derived = _figures(recount, feed, standing, published)
             answer["figures"], answer["derived"] = figures, derived
         return answer
@@ -164,6 +169,8 @@ def _figures(
     informal = "SELECT 1 FROM residual UNION ALL SELECT 1 FROM in_force WHERE citizenship NOT IN ('KZ', 'AM', 'BY', 'KG', 'RU')"
     if recount.database.execute(informal).fetchone():
         sources.add("RESIDUAL")
+    if recount.database.execute("SELECT 1 FROM frequency").fetchone():
+        sources.add("FREQUENCIES")
     there = {(s[1], s[5]) for s in (series.split(".") for series, _ in published.snapshot.observations)}
     names = dict.fromkeys(name for source in sorted(sources) for name in DERIVED.get(source, ()))
     return figures, [name for name in names if tuple((name + " _Z").split()[:2]) in there]

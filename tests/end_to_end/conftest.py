@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-FEEDS = ("border-crossings", "work-permits", "student-enrolments", "reference-figures")
+from schemas.feeds import FEEDS
+
 UP_SECONDS_MAX = 180  # a start takes twelve seconds on two idle cores
 COMMAND_SECONDS_MAX = 180
 ALMATY = ZoneInfo("Asia/Almaty")

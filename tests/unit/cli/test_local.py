@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from schemas.feeds import FEEDS
 from services.cli import local, processes, supervisor
 from services.cli.local import Entry, Status
 from services.shared.runtime.api_keys import ApiKeys
@@ -77,7 +78,7 @@ def test_leftovers_are_stopped_by_pid_and_start_time_only(own: Settings) -> None
 def test_the_stack_has_one_working_key_of_its_own_for_each_feed(own: Settings) -> None:
     supervisor.make_keys(own)
     keys = json.loads(local.keys_file(own).read_text())
-    assert sorted(keys) == ["border-crossings", "reference-figures", "student-enrolments", "work-permits"]
+    assert sorted(keys) == sorted(FEEDS)
     assert local.keys_file(own).stat().st_mode & 0o777 == 0o600
     known = ApiKeys(own.api_keys_file)
     found = {feed: known.find(key) for feed, key in keys.items()}
@@ -99,6 +100,10 @@ def test_ports_are_those_of_the_contract() -> None:
         "border-crossings": 1,
         "work-permits": 2,
         "student-enrolments": 3,
+        "residence-registrations": 4,
+        "labour-emigration": 5,
+        "visitor-stays": 6,
+        "migration-violations": 7,
         "reference-figures": 8,
     }
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from schemas.feeds import FEEDS
 from services.simulate.generate import simulate
 from services.simulate.targets_file import load_targets
 
 Record = dict[str, Any]
-FEEDS = ("border-crossings", "work-permits", "student-enrolments", "reference-figures")
 
 
 def counted(lines: Iterable[str]) -> dict[str, Record]:

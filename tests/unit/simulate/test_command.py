@@ -28,7 +28,7 @@ def test_it_writes_a_file_a_feed_and_ends_with_their_counts_as_json(tmp_path: Pa
         content = files[f"{feed}.ndjson"]
         assert (counts["bytes"], counts["lines"]) == (len(content), content.count(b"\n"))
     assert (summary["scale"], summary["seed"], summary["irregular"]) == (0.001, 1, 0.05)
-    assert len(printed.err.splitlines()) == 4
+    assert len(printed.err.splitlines()) == 8
 
 
 @pytest.mark.parametrize("scale", ["0", "-0.5", "1.5"])

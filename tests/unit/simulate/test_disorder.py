@@ -19,7 +19,7 @@ Oracle = Callable[[Iterable[str]], dict[str, dict[str, Any]]]
 
 SCALE = Fraction(1, 1000)
 IRREGULAR = Fraction(5, 100)
-DISORDERLY = ("border-crossings", "work-permits", "student-enrolments")
+DISORDERLY = ("border-crossings", "work-permits", "student-enrolments", "residence-registrations", "migration-violations")
 
 
 @pytest.fixture(scope="module")

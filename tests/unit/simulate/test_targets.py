@@ -119,6 +119,20 @@ REFUSALS: dict[str, tuple[Callable[[Document], object], str]] = {
         lambda d: at(d, "student_enrolments").update(branches_open=50, stocks=dict.fromkeys(d["work_permits"]["stocks"], 49)),
         "fewer enrolments than branches_open",
     ),
+    "years that overlap": (lambda d: at(d, "labour_emigration", "totals").update({"2024-Q4": 1}), "2024 and 2024-Q4 overlap"),
+    "a period of a month": (lambda d: at(d, "visitor_stays", "guests").update({"2024-05": 1}), "expected a year"),
+    "stays of nobody's country": (lambda d: at(d, "visitor_stays", "medical", 2024).update(China=1), "country code"),
+    "citizens as guests": (lambda d: at(d, "visitor_stays", "citizenships").update(KZ=1), "KZ is not abroad"),
+    "a purpose of residence that is none": (lambda d: at(d, "residence_registrations", "purposes").update(x=1), "unknown key 'x'"),
+    "persons found no time": (lambda d: at(d, "migration_violations", "frequencies", 2024).update({0: 1}), "expected how often"),
+    "two periods of a year": (
+        lambda d: at(d, "migration_violations", "frequencies").update({"2025-Q3": {1: 1}}),
+        "one year has two periods",
+    ),
+    "an offence that is counted among others": (
+        lambda d: at(d, "migration_violations", "others").update(work_without_permit=1),
+        "unknown key work_without_permit",
+    ),
     "a figure without a source": (lambda d: d["reference_figures"].append({"figure": "X"}), "missing key"),
 }
 

@@ -194,3 +194,49 @@ def test_every_line_is_what_the_contract_of_its_feed_accepts(lines: dict[str, li
                 if order.later in record:
                     assert record[order.earlier] <= record[order.later]
                     assert not (order.strict and record[order.earlier] == record[order.later])
+
+
+def of_year(records: Records, feed: str, field: str, year: str) -> list[dict[str, Any]]:
+    return [record for record in records[feed] if record[field][:4] == year]
+
+
+def test_more_moved_in_than_out_in_2024_by_the_published_number(records: Records) -> None:
+    moved = Counter(record["direction"] for record in of_year(records, "residence-registrations", "occurred_on", "2024"))
+    assert moved["arrival"] - moved["departure"] == 16500
+
+
+def test_purposes_of_residence_of_2025_q2_round_to_the_printed_shares(records: Records) -> None:
+    came = [
+        r for r in records["residence-registrations"] if r["direction"] == "arrival" and "2025-04" <= r["occurred_on"] < "2025-07"
+    ]
+    purposes = Counter(record["purpose"] for record in came)
+    assert [round(100 * purposes[p] / len(came)) for p in ("unspecified", "employment", "education")] == [85, 12, 4]
+
+
+def test_labour_emigration_is_a_hundredth_of_the_published_numbers_with_the_published_order(records: Records) -> None:
+    of = {year: of_year(records, "labour-emigration", "departed_on", year) for year in ("2023", "2024")}
+    assert (len(of["2023"]), len(of["2024"])) == (1900, 1400)
+    leading = Counter(record["destination"] for record in of["2024"]).most_common(5)
+    assert [code for code, _ in leading] == ["RU", "KR", "TR", "AE", "GB"]
+
+
+def test_stays_are_a_hundredth_of_the_published_numbers_and_patients_grow_as_printed(records: Records) -> None:
+    kinds = {year: Counter(r["kind"] for r in of_year(records, "visitor-stays", "arrived_on", year)) for year in ("2021", "2024")}
+    assert (kinds["2021"]["guest"], kinds["2024"]["guest"]) == (3300, 12000)
+    patients = {
+        year: Counter(r["citizenship"] for r in of_year(records, "visitor-stays", "arrived_on", year) if r["kind"] == "medical")
+        for year in ("2019", "2024")
+    }
+    assert [patients["2024"][code] / patients["2019"][code] for code in ("CN", "IN", "TR")] == [24, 40, 3]
+    assert patients["2024"].total() / patients["2019"].total() == 5
+
+
+@pytest.mark.parametrize(
+    ("year", "expected"), [("2024", {1: 8200, 2: 960, 3: 150, 4: 30, 5: 6}), ("2025", {1: 4100, 2: 390, 3: 48, 4: 7})]
+)
+def test_persons_are_found_at_work_exactly_as_often_as_stated(records: Records, year: str, expected: dict[int, int]) -> None:
+    offences = of_year(records, "migration-violations", "occurred_on", year)
+    times = Counter(record["person"] for record in offences if record["kind"].startswith("work_"))
+    assert Counter(times.values()) == expected
+    assert {record["kind"] for record in offences} > {"overstay", "other"}
+    assert max(record["occurred_on"] for record in records["migration-violations"]) <= "2025-06-30"

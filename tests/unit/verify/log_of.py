@@ -36,7 +36,19 @@ FIGURE: dict[str, Any] = {
     "action": "record", "figure": "INFORMAL_SHARE", "period": "2024", "value": 34, "unit": "percent", "source": "IOM",
     "published_on": "2025-02-01", "sample_size": 1845,
 }  # fmt: skip
-SAMPLES = {"border-crossings": CROSSING, "work-permits": PERMIT, "student-enrolments": ENROLMENT, "reference-figures": FIGURE}
+SAMPLES: dict[str, dict[str, Any]] = {
+    "border-crossings": CROSSING, "work-permits": PERMIT, "student-enrolments": ENROLMENT, "reference-figures": FIGURE,
+    "residence-registrations": {
+        "action": "record", "occurred_on": "2025-05-01", "direction": "arrival", "citizenship": "RU", "counterpart": "RU",
+        "purpose": "employment",
+    },
+    "labour-emigration": {"action": "record", "departed_on": "2024-05-01", "destination": "KR", "channel": "organised"},
+    "visitor-stays": {"action": "record", "arrived_on": "2024-05-01", "citizenship": "CN", "kind": "guest"},
+    "migration-violations": {
+        "action": "record", "occurred_on": "2025-03-14", "citizenship": "UZ", "kind": "work_without_permit", "person": "a" * 32,
+        "pseudonym_key": "0" * 8,
+    },
+}  # fmt: skip
 
 
 class Log:
@@ -161,6 +173,16 @@ ODD_FIELDS: dict[str, list[dict[str, Any]]] = {
     "student-enrolments": [
         {"ended_on": "2024-09-01"}, {"ended_on": "2024-08-31"}, {"ended_on": "soon"}, {"branch_of": "ru"}, {"branch_of": ""},
         {"institution": ""}, {"institution": None}, {"institution": "x" * 33}, {"institution": "a\0b"}, {"level": "x"},
+    ],
+    "residence-registrations": [
+        {"occurred_on": text}
+        for text in ("2025-1-01", "2025-02-30", "1999-12-31", "2025-01-01T00:00:00.000Z", " 2025-01-01", "+2025-01-01", "", None, 5)
+    ] + [{"citizenship": "uz"}, {"counterpart": "XXX"}, {"direction": "in"}, {"purpose": None}, {"purpose": "fun"}],
+    "labour-emigration": [{"departed_on": "9999-12-31"}, {"departed_on": None}, {"destination": "K|"}, {"destination": None}],
+    "visitor-stays": [{"arrived_on": "2025-00-01"}, {"citizenship": "C"}, {"kind": "patient"}, {"kind": None}, {"kind": "guest|"}],
+    "migration-violations": [
+        {"person": None}, {"person": "A" * 32}, {"person": "a" * 31}, {"person": "a|" * 16}, {"person": 5}, {"kind": "work"},
+        {"citizenship": "U|"}, {"occurred_on": "2025-13-01"},
     ],
     "reference-figures": [
         {"value": "34"}, {"value": None}, {"value": True}, {"value": 1e300}, {"period": "2024-Q5"}, {"period": "1850"},

@@ -168,7 +168,7 @@ def test_odd_records_count_for_verify_exactly_where_they_count_for_the_engine(tm
     log = Log()
     counting = add_odd_records(log)
     log.raw("reference-figures", b"\xff\xfe", b'{"record_id":"x","version":1,"action":"record"}')
-    assert counting == 12
+    assert counting == 24
     assert_as_the_engine_says(log, tmp_path)
 
 
