@@ -2,7 +2,8 @@
 
 `article_value` holds statements separated by "; ", each `[about] [CODE] VALUE [to STEP] [@PERIOD]`: CODE is an area, a purpose or
 a method (none: the total), STEP the unit to which the article rounds (none: 1), PERIOD the statement's own period if it is not
-`article_period`. `article_leading` names countries in the article's order.
+`article_period`. `article_leading` names countries in the article's order; `article_note` says what must
+be known to read its figures.
 """
 
 import csv
@@ -42,6 +43,7 @@ class Indicator:
     leading: tuple[str, ...]
     period: str
     source: str
+    note: str
 
 
 def parse_statements(text: str, period: str, source: str) -> tuple[Statement, ...]:
@@ -77,6 +79,7 @@ def parse_catalogue(text: str) -> dict[str, Indicator]:
             leading=tuple(row["article_leading"].split()),
             period=row["article_period"],
             source=row["article_source"],
+            note=row["article_note"],
         )
         for row in rows
     }

@@ -86,6 +86,8 @@ def print_bulletin(bulletin: Bulletin, console: Console) -> None:
                 console.print()
                 console.print(Text(part.caption, style="bold"))
                 console.print(_table(part, words))
+                if part.remark:
+                    console.print(f"{part.remark}.", style="dim")
                 if part.stated_by:
                     console.print(f"{words('columns.published')}: {part.stated_by}", style="dim")
         for group in section.assumptions:
@@ -116,7 +118,7 @@ def _table(table: FigureTable, words: Wording) -> Table:
         if table.extra_head:
             cells.append(Text(row.extra))
         if table.compared:
-            cells.append(Text(row.published))
+            cells.append(Text(row.published) if row.published else Text(words("agreement.not_stated"), style="dim"))
             cells.append(Text(row.agreement_text, style=STYLES.get(row.agreement, "")))
         made.add_row(*cells, Text(row.status))
     return made

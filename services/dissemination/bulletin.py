@@ -5,7 +5,6 @@ Pure: `build` depends on the snapshot, the period, the language and the catalogu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ from schemas.indicators import catalogue
 from services.dissemination import plots
 from services.dissemination.figures import Figures, Key, Row, newest_reference
 from services.dissemination.layout import Assumption, Assumptions, Bulletin, Chart, Headline, Section, Table
+from services.dissemination.parts import present, section, table
+from services.dissemination.persons import labour, residence, visitors
 from services.dissemination.wording import EN_DASH, LANGUAGE_DEFAULT, parse_period, quarters_before, wording
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 COUNTRIES_MAX = 8
 PURPOSES = ("employment", "private", "tourism", "business", "education", "medical", "transit", "residence", "unspecified")
 CATEGORIES = ("1", "2", "3", "4", "seasonal", "transfer")
+FROM_FREQUENCIES = ("CHAO", "ZELTERMAN", "TRUNCATED_POISSON")
 ARRIVALS = Key("ARRIVALS")
 # Statuses of the data of the present system; others join the legend when they occur.
 STATUSES_ALWAYS_EXPLAINED = ("P", "E", "F")
@@ -42,7 +44,15 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
     parse_period(period)
     words = wording(language)
     figures = Figures(snapshot, period, words)
-    sections = (_crossings(figures), _permits(figures), _students(figures), _informal(figures))
+    sections = (
+        _crossings(figures),
+        residence(figures),
+        _permits(figures),
+        labour(figures),
+        _students(figures),
+        visitors(figures),
+        _informal(figures),
+    )
     used = {row.status for s in sections for t in s.parts if isinstance(t, Table) for row in t.rows if row.status}
     shown = [s for s in ("P", "A", "E", "F", "Q") if s in used or s in STATUSES_ALWAYS_EXPLAINED]
     return Bulletin(
@@ -86,26 +96,6 @@ def _banner(figures: Figures) -> str:
     return figures.words("banner.scaled", factor=figures.factor)
 
 
-def _table(figures: Figures, key: str, rows: Sequence[Row], feed: str, head: str = "indicator", extra_head: str = "") -> Table:
-    """A table of rows; a source that all rows share moves from the rows to the foot, a unit that all share to the caption."""
-    words = figures.words
-    stated_by = {row.source for row in rows if row.source}
-    shared = stated_by.pop() if len(stated_by) == 1 else ""
-    source = "table_source_simulated" if figures.simulated else "table_source"
-    units = {row.unit for row in rows}
-    unit = units.pop() if len(units) == 1 else ""
-    rows = [replace(row, source="" if shared else row.source, unit="" if unit else row.unit) for row in rows]
-    return Table(
-        key=key,
-        caption=words(f"tables.{key}") + (f", {unit}" if unit else ""),
-        rows=tuple(rows),
-        source=words(source, source=words(f"feeds.{feed}"), period=words.period(figures.period)),
-        head=words(f"columns.{head}"),
-        stated_by=shared,
-        extra_head=words(extra_head) if extra_head else "",
-    )
-
-
 def _crossings(figures: Figures) -> Section:
     words, row = figures.words, figures.row
     flows = [
@@ -125,25 +115,17 @@ def _crossings(figures: Figures) -> Section:
     purposes = sorted((r for r in purposes if r.value is not None), key=lambda r: -(r.value or 0))
     feed = "border-crossings"
     parts: list[Table | Chart | None] = [
-        _table(figures, "crossings", flows, feed),
+        table(figures, "crossings", flows, feed),
         plots.quarterly(figures),
         plots.rolling(figures),
-        _table(figures, "arrivals_share", arrivals, feed, "area_citizenship", "columns.contribution"),
-        _table(figures, "departures_share", departures, feed, "area_destination"),
+        table(figures, "arrivals_share", arrivals, feed, "area_citizenship", "columns.contribution"),
+        table(figures, "departures_share", departures, feed, "area_destination"),
         plots.bars(figures, "arrivals_share", arrivals),
         plots.bars(figures, "departures_share", departures),
-        replace(_table(figures, "purposes", purposes, feed, "purpose"), narrow=True) if purposes else None,
+        replace(table(figures, "purposes", purposes, feed, "purpose"), narrow=True) if purposes else None,
         plots.bars(figures, "purposes", purposes),
     ]
-    return _section(figures, "crossings", parts)
-
-
-def _section(
-    figures: Figures, key: str, parts: Sequence[Table | Chart | None], assumptions: tuple[Assumptions, ...] = ()
-) -> Section:
-    words = figures.words
-    present = tuple(part for part in parts if part is not None)
-    return Section(key, words(f"sections.{key}"), words(f"leads.{key}"), present, assumptions)
+    return section(figures, "crossings", parts)
 
 
 def _shares(figures: Figures, indicator: str, contribution: str) -> list[Row]:
@@ -170,24 +152,18 @@ def _permits(figures: Figures) -> Section:
         row(Key(stock), label=words("labels.PERMITS_IN_FORCE_YEAR_BEFORE"), depth=1, period=before),
         row(Key("PERMITS_IN_FORCE_CHANGE_YOY"), depth=1, missing="no_base"),
         row(Key("PERMITS_ISSUED")),
-        figures.leading(Key(stock), 4),
+        figures.leading(Key(stock), 4, words("labels.PERMITS_LEADING")),
     ]
     categories = [row(Key(stock, category=c), label=words(f"categories.{c}")) for c in CATEGORIES]
-    return _section(
+    return section(
         figures,
         "permits",
         [
-            _table(figures, "permits", totals, "work-permits"),
-            _present(figures, "permits_category", categories, "work-permits", "category"),
-            _present(figures, "permits_citizenship", _by_country(figures, stock), "work-permits", "area_citizenship"),
+            table(figures, "permits", totals, "work-permits"),
+            present(figures, "permits_category", categories, "work-permits", "category"),
+            present(figures, "permits_citizenship", _by_country(figures, stock), "work-permits", "area_citizenship"),
         ],
     )
-
-
-def _present(figures: Figures, key: str, rows: Sequence[Row], feed: str, head: str = "indicator") -> Table | None:
-    """A table of the rows that have an observation; None if there is none."""
-    present = [row for row in rows if row.status]
-    return replace(_table(figures, key, present, feed, head), narrow=True) if present else None
 
 
 def _by_country(figures: Figures, indicator: str) -> list[Row]:
@@ -219,12 +195,12 @@ def _students(figures: Figures) -> Section:
         row(Key("FOREIGN_BRANCHES")),
     ]
     countries = _by_country(figures, "FOREIGN_STUDENTS")
-    return _section(
+    return section(
         figures,
         "students",
         [
-            _table(figures, "students", totals, "student-enrolments"),
-            _present(figures, "students_citizenship", countries, "student-enrolments", "area_citizenship"),
+            table(figures, "students", totals, "student-enrolments"),
+            present(figures, "students_citizenship", countries, "student-enrolments", "area_citizenship"),
             plots.bars(figures, "students", countries),
         ],
     )
@@ -236,14 +212,15 @@ def _informal(figures: Figures) -> Section:
         _estimate(figures, "INFORMAL_SHARE", "RESIDUAL", "not_computed"),
         _estimate(figures, "INFORMAL_WORKERS", "BENCHMARK", "no_survey"),
         _estimate(figures, "INFORMAL_WORKERS", "RESIDUAL", "not_computed"),
+        *(_estimate(figures, "INFORMAL_WORKERS", method, "no_offences") for method in FROM_FREQUENCIES),
     ]
-    return _section(
+    return section(
         figures,
         "informal",
         [
-            _table(figures, "informal", rows, "estimates"),
+            table(figures, "informal", rows, "estimates"),
             plots.intervals(figures, "informal_share", rows[:2], 0),
-            plots.intervals(figures, "informal_workers", rows[2:], 0),
+            plots.intervals(figures, "informal_workers", rows[2:4], 0),
         ],
         _assumptions(figures),
     )
@@ -252,12 +229,18 @@ def _informal(figures: Figures) -> Section:
 def _estimate(figures: Figures, indicator: str, method: str, missing: str) -> Row:
     """An estimate; where it is absent, the reason that the estimating service gives."""
     label = figures.words(f"labels.{indicator}_{method}")
-    row = figures.row(Key(indicator, method=method), label=label, missing=missing)
+    period, freq = _period_of(figures, method)
+    row = figures.row(Key(indicator, method=method, freq=freq), label=label, period=period, missing=missing)
     if row.status:
         return row
-    estimate = figures.snapshot.estimates.get(f"{method}|{figures.period}|{indicator}", {})
+    estimate = figures.snapshot.estimates.get(f"{method}|{period}|{indicator}", {})
     reason = estimate.get("reason", "")
     return replace(row, note=figures.words.translated(reason)[0]) if reason else row
+
+
+def _period_of(figures: Figures, method: str) -> tuple[str, str]:
+    """(period, frequency) of a method's estimate: what needs a whole year is of the last one."""
+    return (figures.last_year, "A") if method in FROM_FREQUENCIES else (figures.period, "Q")
 
 
 def _assumptions(figures: Figures) -> tuple[Assumptions, ...]:
@@ -267,8 +250,9 @@ def _assumptions(figures: Figures) -> tuple[Assumptions, ...]:
         ("INFORMAL_WORKERS", "BENCHMARK"),
         ("INFORMAL_SHARE", "RESIDUAL"),
         ("INFORMAL_WORKERS", "RESIDUAL"),
+        *(("INFORMAL_WORKERS", method) for method in FROM_FREQUENCIES),
     ):
-        estimate = figures.snapshot.estimates.get(f"{method}|{figures.period}|{indicator}", {})
+        estimate = figures.snapshot.estimates.get(f"{method}|{_period_of(figures, method)[0]}|{indicator}", {})
         items = []
         for assumption in estimate.get("assumptions", ()):
             text, foreign = words.translated(assumption["text"])

@@ -5,6 +5,7 @@ The computed value comes from the snapshot only, the printed one from the catalo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,13 @@ from services.shared.statistics.observation import NOT_APPLICABLE, SUPPRESSED, T
 if TYPE_CHECKING:
     from services.shared.runtime.store import Published, Snapshot
 
-SCALED_UNIT = "crossings"  # `tolqyn simulate --scale` thins crossings only; permits and students are always at full size
+# What `tolqyn simulate --scale` thins; all else is always at full size.
+THINNED_UNITS = ("crossings", "stays")
+THINNED = ("LABOUR_EMIGRATION",)
 EQUAL, DIFFERS, NOT_COMPARED = "equal", "differs", ""
 # A float that was computed as a ratio may lie this far, relatively, beside the half step it stands on.
 _ROUNDING_SLACK = 1e-9
+_YEAR = re.compile("[0-9]{4}")
 _ACADEMIC_YEAR_STARTS = 3  # an academic year begins in September: the third quarter
 
 
@@ -110,13 +114,19 @@ class Figures:
     def find(self, key: Key, period: str = "") -> Published | None:
         return self.snapshot.observations.get((key.series, period or self.period))
 
-    def areas(self, indicator: str) -> list[str]:
-        """Countries that have a figure of this indicator in the quarter (no groups), the greatest first."""
-        prefix = f"Q.{indicator}."
+    @property
+    def last_year(self) -> str:
+        """The newest year that is over at the quarter's end."""
+        year, quarter = parse_period(self.period)
+        return str(year if quarter == 4 else year - 1)
+
+    def areas(self, indicator: str, freq: str = "Q", in_period: str = "") -> list[str]:
+        """Countries that have a figure of this indicator in the period (no groups), the greatest first."""
+        prefix = f"{freq}.{indicator}."
         suffix = f".{TOTAL}.{TOTAL}.{NOT_APPLICABLE}"
         found: list[tuple[float, str]] = []
         for (series, period), observation in self.snapshot.observations.items():
-            if period == self.period and series.startswith(prefix) and series.endswith(suffix):
+            if period == (in_period or self.period) and series.startswith(prefix) and series.endswith(suffix):
                 area = series.split(".")[2]
                 if area not in (*GROUPS, TOTAL) and observation.value is not None:
                     found.append((-observation.value, area))
@@ -160,11 +170,18 @@ class Figures:
         """What the article prints for this figure, if it may stand beside the quarter's."""
         period = period or self.period
         for statement in catalogue()[key.indicator].statements:
-            if statement.code == key.code and (
-                statement.period == period or (period == self.period and states_about(statement, period))
-            ):
+            if statement.code == key.code and self._may_stand(statement, key, period):
                 return statement
         return None
+
+    def _may_stand(self, statement: Statement, key: Key, period: str) -> bool:
+        if statement.period in (period, "newest"):  # who asks for what is newest asks for the newest period
+            return True
+        if period != self.period:
+            return False
+        if _YEAR.fullmatch(statement.period) and key.freq == "Q":
+            return key.method != NOT_APPLICABLE  # an estimate is carried forward; what happened in a year did not in a quarter
+        return states_about(statement, period)
 
     def _with_statement(self, row: Row, statement: Statement, unit: str, signed: bool) -> Row:
         words = self.words
@@ -188,7 +205,7 @@ class Figures:
             return NOT_COMPARED, words("plan"), ""
         if row.value is None:
             return NOT_COMPARED, "", ""
-        scaled = unit == SCALED_UNIT and self.scale != 1.0
+        scaled = (unit in THINNED_UNITS or row.indicator in THINNED) and self.scale != 1.0
         full = row.value / self.scale if scaled else row.value
         note = ""
         if scaled:
@@ -203,17 +220,18 @@ class Figures:
             return DIFFERS, words("agreement.differs_scaled", difference=shown, factor=self.factor), note
         return DIFFERS, words("agreement.differs", difference=shown), note
 
-    def leading(self, key: Key, count: int) -> Row:
-        """The leading citizenships of a stock, in order, beside those that the article names."""
-        words, indicator = self.words, catalogue()[key.indicator]
-        found = self.areas(key.indicator)[: len(indicator.leading) or count]
+    def leading(self, key: Key, count: int, label: str, period: str = "") -> Row:
+        """The leading countries of a figure, in order, beside those that the article names."""
+        words, indicator, period = self.words, catalogue()[key.indicator], period or self.period
+        found = self.areas(key.indicator, key.freq, period)[: len(indicator.leading) or count]
         row = Row(
-            label=words("labels.PERMITS_LEADING"),
+            label=label,
+            period="" if period == self.period else words.period(period),
             computed=", ".join(map(words.area, found)) or words("missing.mark"),
             note="" if found else words("missing.no_data"),
             indicator=key.indicator,
         )
-        if not indicator.leading or indicator.period != self.period:
+        if not indicator.leading or indicator.period != period:
             return row
         same = tuple(found) == indicator.leading
         text = words("agreement.equal") if same else words("agreement.order_differs")

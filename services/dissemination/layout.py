@@ -10,8 +10,8 @@ Chart = Columns | Bars | Lines | Intervals
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a caption. `stated_by` names the article's source and period when all rows share them; a `narrow` table may stand
-    beside a chart."""
+    """Rows under a caption. `remark` is what must be known to read it; `stated_by` names the article's source and period when all
+    rows share them; a `narrow` table may stand beside a chart."""
 
     key: str
     caption: str
@@ -20,6 +20,7 @@ class Table:
     head: str = ""
     stated_by: str = ""
     extra_head: str = ""
+    remark: str = ""
     narrow: bool = False
 
     @property

@@ -62,6 +62,9 @@ GOLDEN = {
     "FOREIGN_STUDENTS_GAP._T._T._T._Z": 118_500,
     "FOREIGN_STUDENTS_GROWTH_REQUIRED._T._T._T._Z": 41.5,
     "FOREIGN_BRANCHES._T._T._T._Z": 33,
+    "RESIDENCE_PURPOSE_SHARE._T.unspecified._T._Z": 84.6,  # printed as 85
+    "RESIDENCE_PURPOSE_SHARE._T.employment._T._Z": 11.6,  # as 12
+    "RESIDENCE_PURPOSE_SHARE._T.education._T._Z": 3.7,  # as 4
     "INFORMAL_SHARE._T._T._T.SURVEY": 34.0,
     "INFORMAL_WORKERS._T._T._T.BENCHMARK": 187_000,
 }
@@ -71,6 +74,35 @@ GOLDEN = {
 def test_a_figure_of_the_article_comes_out_of_the_events(rows: dict[Key, dict[str, str]], series: str, expected: float) -> None:
     row = rows[f"Q.{series}", "2025-Q2"]
     assert round(float(row["OBS_VALUE"]), int(row["DECIMALS"])) == expected
+
+
+GOLDEN_YEARS = {
+    ("NET_MIGRATION._T._T._T._Z", "2024"): 16_500,
+    ("LABOUR_EMIGRATION._T._T._T._Z", "2023"): 1_900,  # about 190,000 at a hundredth of its size
+    ("LABOUR_EMIGRATION._T._T._T._Z", "2024"): 1_400,
+    ("LABOUR_EMIGRATION_CHANGE_YOY._T._T._T._Z", "2024"): -26.3,
+    ("FOREIGN_GUESTS._T._T._T._Z", "2021"): 3_300,
+    ("FOREIGN_GUESTS._T._T._T._Z", "2024"): 12_000,
+    ("MEDICAL_VISITORS_RATIO_5Y._T._T._T._Z", "2024"): 5.0,
+    ("MEDICAL_VISITORS_RATIO_5Y.CN._T._T._Z", "2024"): 24.0,
+    ("MEDICAL_VISITORS_RATIO_5Y.IN._T._T._Z", "2024"): 40.0,
+    ("MEDICAL_VISITORS_RATIO_5Y.TR._T._T._Z", "2024"): 3.0,
+    ("INFORMAL_WORKERS._T._T._T.CHAO", "2024"): 44_367,  # 9,346 found, of them 8,200 once and 960 twice
+}
+
+
+@pytest.mark.parametrize(("key", "expected"), GOLDEN_YEARS.items())
+def test_a_figure_of_a_year_comes_out_of_the_events(rows: dict[Key, dict[str, str]], key: Key, expected: float) -> None:
+    row = rows[f"A.{key[0]}", key[1]]
+    assert round(float(row["OBS_VALUE"]), int(row["DECIMALS"])) == expected
+
+
+def test_the_leading_destinations_of_labour_emigration_are_those_of_the_article(rows: dict[Key, dict[str, str]]) -> None:
+    areas = {
+        s.split(".")[2]: float(r["OBS_VALUE"]) for (s, p), r in rows.items() if s.startswith("A.LABOUR_EMIGRATION.") and p == "2024"
+    }
+    del areas["_T"]
+    assert sorted(areas, key=lambda area: -areas[area])[:5] == ["RU", "KR", "TR", "AE", "GB"]
 
 
 def test_the_informal_share_has_its_interval_and_is_an_estimate(rows: dict[Key, dict[str, str]]) -> None:
@@ -154,6 +186,9 @@ class Oracle:
         self.flows(list(standing(folder / "border-crossings.ndjson")))
         self.permits(list(standing(folder / "work-permits.ndjson")))
         self.students(list(standing(folder / "student-enrolments.ndjson")))
+        self.residence(list(standing(folder / "residence-registrations.ndjson")))
+        self.emigration(list(standing(folder / "labour-emigration.ndjson")))
+        self.stays(list(standing(folder / "visitor-stays.ndjson")))
 
     def add(self, counts: Counter[Any]) -> None:
         self.values |= {key: n for key, n in counts.items() if n}
@@ -227,6 +262,53 @@ class Oracle:
                 now, then = counts.get((series, period), 0), counts.get((series, before(period, 1)), 0)
                 if area not in ("_T", "EAEU") and (now or then):
                     self.values[f"Q.ARRIVALS_CONTRIBUTION_QOQ.{area}._T._T._Z", period] = 100 * (now - then) / base
+
+    def residence(self, records: list[dict[str, Any]]) -> None:
+        counts: Counter[Key] = Counter()
+        net: Counter[Key] = Counter()
+        for r in records:
+            day, arrives = date.fromisoformat(r["occurred_on"]), r["direction"] == "arrival"
+            for freq, period in (("Q", quarter(day)), ("A", str(day.year))):
+                net[f"{freq}.NET_MIGRATION._T._T._T._Z", period] += 1 if arrives else -1
+                for area in ("_T", r["citizenship"] if arrives else r["counterpart"]):
+                    for purpose in ("_T", r.get("purpose", "unspecified")) if arrives else ("_T",):
+                        name = "RESIDENCE_ARRIVALS" if arrives else "RESIDENCE_DEPARTURES"
+                        counts[f"{freq}.{name}.{area}.{purpose}._T._Z", period] += 1
+        self.add(counts + Counter())
+        self.values |= net
+        for (series, period), n in counts.items():
+            freq, name, area, purpose, *_ = series.split(".")
+            if (name, area) == ("RESIDENCE_ARRIVALS", "_T") and purpose != "_T":
+                share = 100 * n / counts[f"{freq}.RESIDENCE_ARRIVALS._T._T._T._Z", period]
+                self.values[f"{freq}.RESIDENCE_PURPOSE_SHARE._T.{purpose}._T._Z", period] = share
+
+    def emigration(self, records: list[dict[str, Any]]) -> None:
+        counts: Counter[Key] = Counter()
+        for r in records:
+            day = date.fromisoformat(r["departed_on"])
+            for freq, period in (("Q", quarter(day)), ("A", str(day.year))):
+                for area in ("_T", r["destination"]):
+                    counts[f"{freq}.LABOUR_EMIGRATION.{area}._T._T._Z", period] += 1
+        self.add(counts)
+        for (series, period), n in counts.items():
+            base = counts.get((series, f"{int(period[:4]) - 1}{period[4:]}"))
+            if series[2:] == "LABOUR_EMIGRATION._T._T._T._Z" and base:
+                self.values[f"{series[0]}.LABOUR_EMIGRATION_CHANGE_YOY._T._T._T._Z", period] = 100 * (n - base) / base
+
+    def stays(self, records: list[dict[str, Any]]) -> None:
+        counts: Counter[Key] = Counter()
+        for r in records:
+            day = date.fromisoformat(r["arrived_on"])
+            indicator = "FOREIGN_GUESTS" if r["kind"] == "guest" else "MEDICAL_VISITORS"
+            for freq, period in (("Q", quarter(day)), ("A", str(day.year))):
+                for area in ("_T", r["citizenship"]):
+                    counts[f"{freq}.{indicator}.{area}._T._T._Z", period] += 1
+        self.add(counts)
+        for (series, period), n in counts.items():
+            base = counts.get((series, f"{int(period[:4]) - 5}{period[4:]}"))
+            if series.startswith("A.MEDICAL_VISITORS.") and base:
+                area = series.split(".")[2]
+                self.values[f"A.MEDICAL_VISITORS_RATIO_5Y.{area}._T._T._Z", period] = n / base
 
     def stock(self, indicator: str, spans: list[tuple[date, date, list[str]]], since: date) -> None:
         """`spans`: (first day, first day that no longer counts, margins that it belongs to)."""

@@ -36,6 +36,20 @@ SHARES: dict[str, dict[str, float]] = {
 }
 
 
+ANNUAL: dict[str, dict[tuple[str, str], float]] = {
+    "NET_MIGRATION": {("_T", "2024"): 16500},
+    "LABOUR_EMIGRATION": {
+        ("_T", "2023"): 1900, ("_T", "2024"): 1400,
+        ("RU", "2024"): 640, ("KR", "2024"): 270, ("TR", "2024"): 150, ("AE", "2024"): 110, ("GB", "2024"): 80, ("DE", "2024"): 60,
+    },
+    "LABOUR_EMIGRATION_CHANGE_YOY": {("_T", "2024"): -26.3},
+    "FOREIGN_GUESTS": {("_T", "2021"): 3300, ("_T", "2024"): 12000},
+    "MEDICAL_VISITORS_RATIO_5Y": {
+        ("_T", "2024"): 5.0, ("CN", "2024"): 24, ("IN", "2024"): 40, ("TR", "2024"): 3, ("UZ", "2024"): 4.7,
+    },
+}  # fmt: skip
+
+
 class Draft:
     """A snapshot under construction."""
 
@@ -94,6 +108,14 @@ def golden() -> Draft:
     draft.put("PERMITS_IN_FORCE", 13011, "2024-Q2")
     for purpose, value in (("private", 58.1), ("employment", 17.2), ("unspecified", 24.7)):
         draft.put("ARRIVALS_PURPOSE_SHARE", value, purpose=purpose)
+    for indicator, values in ANNUAL.items():
+        for (area, period), number in values.items():
+            draft.put(indicator, number, period, area=area, freq="A")
+    draft.put("LABOUR_EMIGRATION", 360)
+    draft.put("NET_MIGRATION", 4600)
+    for purpose, value in (("unspecified", 84.6), ("employment", 11.6), ("education", 3.7), ("private", 0.1)):
+        draft.put("RESIDENCE_PURPOSE_SHARE", value, purpose=purpose)
+    draft.put("INFORMAL_WORKERS", 43000, "2024", freq="A", method="CHAO", status="E", limits=(41000, 46000))
     draft.put("FOREIGN_STUDENTS_TARGET", 150000, "2029", freq="A", status="F")
     draft.put("INFORMAL_SHARE", 34, method="SURVEY", status="E", limits=(31.87, 36.19))
     draft.put("INFORMAL_WORKERS", 187000, method="BENCHMARK", status="E", limits=(175288, 199045))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from schemas.indicators import catalogue
 from services.dissemination import bulletin as bulletins
 from services.dissemination.bulletin import build
 from services.dissemination.charts import Columns, Intervals, Lines
@@ -122,6 +123,64 @@ def test_groups_are_never_ranked_among_countries(golden: Golden) -> None:
     assert row(english(golden.snapshot()), "permits", "Leading citizenships").computed.startswith("China")
 
 
+def test_every_figure_of_the_article_stands_in_its_bulletin_with_source_and_period_and_agrees(golden: Golden) -> None:
+    shown: dict[str, list[tuple[float | None, str]]] = {}
+    for table in tables(english(golden.snapshot())).values():
+        for each in table.rows:
+            if each.published_value is not None:
+                assert each.source or table.stated_by, each.label
+                shown.setdefault(each.indicator, []).append((each.published_value, each.agreement))
+    stated = {name: [s.value for s in indicator.statements] for name, indicator in catalogue().items() if indicator.statements}
+    assert {name: sorted(value for value, _ in found) for name, found in shown.items()} == {n: sorted(v) for n, v in stated.items()}
+    plans = {"FOREIGN_BRANCHES"}  # a plan is not to be equal to what is there
+    assert {a for name, found in shown.items() for _, a in found if name not in plans} == {"equal"}
+
+
+def test_a_figure_that_the_article_states_of_a_year_does_not_stand_beside_a_quarter(golden: Golden) -> None:
+    rows = [r for r in tables(english(golden.snapshot()))["labour"].rows if r.label == "Citizens who left for work abroad"]
+    assert [(r.period, r.computed, r.published) for r in rows] == [
+        ("", "360", ""), ("2023", "1,900", "about 190,000"), ("2024", "1,400", "140,000"),
+    ]  # fmt: skip
+    assert rows[2].agreement_text == "equal at 1:100 scale"
+    leading = row(english(golden.snapshot()), "labour", "Leading destinations")
+    assert (leading.period, leading.agreement) == ("2024", "equal")
+
+
+def test_a_bulletin_of_an_earlier_quarter_does_not_speak_of_later_years(golden: Golden) -> None:
+    golden.put("NET_MIGRATION", 1, "2022-Q4")
+    labour = tables(english(golden.snapshot(), "2022-Q4"))["labour"]
+    assert {r.period for r in labour.rows} == {"", "2022"}
+    assert not any(r.published for r in labour.rows)
+
+
+def test_what_must_be_known_to_read_a_figure_stands_beside_it(golden: Golden) -> None:
+    bulletin = english(golden.snapshot())
+    [net] = [r for r in tables(bulletin)["residence"].rows if r.indicator == "NET_MIGRATION" and r.period]
+    assert net.note == "The source does not state the period; it is taken as the year 2024"
+    assert tables(bulletin)["residence_purposes"].remark == "As printed in the source: they add to 101"
+
+
+def test_patients_are_those_of_the_newest_year_that_has_a_base(golden: Golden) -> None:
+    ratios = tables(english(golden.snapshot()))["medical_ratio"].rows
+    assert [(r.label, r.computed, r.published) for r in ratios] == [
+        ("All citizenships", "5.0", "5"), ("China", "24.0", "24"), ("India", "40.0", "40"), ("Türkiye", "3.0", "3"),
+        ("Uzbekistan", "4.7", ""),
+    ]  # fmt: skip
+    golden.put("MEDICAL_VISITORS_RATIO_5Y", 6, "2025", freq="A")
+    assert tables(english(golden.snapshot()))["medical_ratio"].rows[0].computed == "6.0"
+
+
+def test_estimates_from_repeated_offences_are_of_the_last_whole_year(golden: Golden) -> None:
+    golden.estimates["ZELTERMAN|2024|INFORMAL_WORKERS"] = {
+        "absent": True, "reason": "nobody was found exactly twice: the chance to be found cannot be estimated",
+    }  # fmt: skip
+    bulletin = build(golden.snapshot(), "2025-Q2", "ru")
+    chao = row(bulletin, "informal", "Численность, по повторным правонарушениям: нижняя граница Чао")
+    assert (chao.period, chao.status, chao.interval) == ("2024 год", "E", "41\u00a0000–46\u00a0000")
+    zelterman = row(bulletin, "informal", "Численность, по повторным правонарушениям: Зелтерман")
+    assert zelterman.note == "никто не выявлен ровно два раза: вероятность выявления оценить нельзя"
+
+
 def test_a_missing_change_says_that_its_base_is_missing(golden: Golden) -> None:
     rows = [r for r in tables(english(golden.snapshot()))["crossings"].rows if r.label == "on the same quarter a year before"]
     assert [(r.computed, r.note) for r in rows] == [("–", "no data for the base period")] * 2
@@ -145,7 +204,7 @@ def test_an_estimate_has_its_interval_its_status_and_its_assumptions(golden: Gol
     bulletin = english(golden.snapshot())
     share = row(bulletin, "informal", "Share working without a contract, by the survey")
     assert (share.computed, share.interval, share.status) == ("34.0\u00a0%", "31.9–36.2", "E")
-    assumptions = bulletin.sections[3].assumptions
+    [assumptions] = [section.assumptions for section in bulletin.sections if section.key == "informal"]
     assert [(item.rating, item.rating_text, item.foreign) for item in assumptions[0].items] == [("amber", "medium", False)]
 
 

@@ -42,7 +42,7 @@ def test_computed_and_published_figures_stand_in_one_line_with_their_comparison(
 
 def test_the_text_says_that_the_data_are_simulated_and_lists_assumptions(golden: Any) -> None:
     text = " ".join(printed(golden, "en").split())
-    assert "crossings at 1:100 scale" in text
+    assert "labour emigration at 1:100 scale" in text
     assert "[medium] The share found by the newest survey holds until a newer one" in text
 
 

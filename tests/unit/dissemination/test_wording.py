@@ -8,7 +8,7 @@ import pytest
 from schemas.feeds import FEEDS
 from schemas.indicators import catalogue, parse_statements
 from services.dissemination.wording import LANGUAGES, quarters_before, wording
-from services.shared.statistics import informality
+from services.shared.statistics import frequencies, informality
 
 NO_BREAK_SPACE = "\u00a0"
 
@@ -47,14 +47,26 @@ def test_every_source_unit_and_indicator_of_the_catalogue_is_worded() -> None:
         for indicator in catalogue().values():
             assert words.has(f"units.{indicator.unit}"), indicator.unit
             assert not indicator.source or words.has(f"sources.{indicator.source}"), indicator.source
+            assert not indicator.note or words.has(f"article_notes.{indicator.note}"), indicator.note
+
+
+TABLES: list[dict[int, int]] = [{}, {1: 1}, {1: 5}, {2: 5}, {1: 3, 3: 1}]  # that cannot carry one estimate or another
 
 
 def test_every_assumption_and_reason_of_the_estimates_is_translated() -> None:
-    assumptions = (*informality._BENCHMARK_ASSUMPTIONS, *informality._RESIDUAL_ASSUMPTIONS)
+    of_frequencies = [assumption for assumptions in frequencies.ASSUMPTIONS.values() for assumption in assumptions]
+    assumptions = (*informality._BENCHMARK_ASSUMPTIONS, *informality._RESIDUAL_ASSUMPTIONS, *of_frequencies)
     reasons = [
         "no reference stock of migrant workers is published",
         informality_reason(),
+        *{
+            result.reason
+            for table in TABLES
+            for f in frequencies.METHODS.values()
+            if isinstance(result := f(table), frequencies.Absent)
+        },
     ]
+    assert len(reasons) == 6
     for language in LANGUAGES:
         for sentence in [text for text, _ in assumptions] + reasons:
             assert wording(language).translated(sentence)[1] is False, sentence
