@@ -168,6 +168,8 @@ def test_patients_are_those_of_the_newest_year_that_has_a_base(golden: Golden) -
     ]  # fmt: skip
     golden.put("MEDICAL_VISITORS_RATIO_5Y", 6, "2025", freq="A")
     assert tables(english(golden.snapshot()))["medical_ratio"].rows[0].computed == "6.0"
+    golden.put("MEDICAL_VISITORS", 235, "2024-Q4")
+    assert tables(english(golden.snapshot(), "2024-Q4"))["medical_ratio"].rows[0].computed == "5.0"
 
 
 def test_estimates_from_repeated_offences_are_of_the_last_whole_year(golden: Golden) -> None:
