@@ -1,9 +1,13 @@
 """What each version of a record did."""
 
-from datetime import date
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
-from services.verify.trace import effects
+from services.shared.runtime.store import Published, Snapshot, Standing
+from services.shared.statistics.records import Records
+from services.verify.trace import _found, _Published, effects
+from tests.unit.verify.log_of import Log, engine
 
 CELL, OTHER = {"citizenship": "UZ"}, {"citizenship": "CN"}
 
@@ -31,3 +35,23 @@ def test_what_cannot_be_counted_is_a_dead_letter_with_its_reason() -> None:
     (bad, good) = effects([row(0, None, problem="malformed_json"), row(1, 1)])
     assert (bad["effect"], bad["reason"], good["effect"]) == ("dead letter", "malformed_json", "counts")
     assert good["appended_at"] == "2025-07-01T03:20:00.001Z"
+
+
+def test_a_traced_offence_says_what_it_counts_as_and_not_whose_it_is(tmp_path: Path) -> None:
+    log = Log().add("migration-violations", "1", person="a" * 32).add("migration-violations", "1", person="b" * 32)
+    log.add("migration-violations", "2", person="a" * 32)
+    [records] = log.records().values()
+    own = Records(*([column[place] for place in (0, 1)] for column in records))  # type: ignore[arg-type]
+    engine_says = engine(log.records())
+    now = datetime(2025, 7, 1, tzinfo=UTC)
+    observations = {key: Published(*one, as_of=1, published_at=now) for key, one in engine_says.observations.items()}
+    # Nobody was found once, so Chao and Zelterman say nothing.
+    assert {key[0] for key in observations} == {"A.INFORMAL_WORKERS._T._T._T.TRUNCATED_POISSON"}
+    snapshot = Snapshot(1, now, engine_says.cut, observations, [], {})
+    standing = Standing(1, now, engine_says.cut, engine_says.log_time, engine_says.identity, 1)
+    found = _found("migration-violations", 0, own, {}, _Published(snapshot, standing), tmp_path)
+    assert [version["effect"] for version in found["versions"]] == ["counts", "conflict"]
+    assert found["counts_as"] == {"cell": {"citizenship": "UZ", "kind": "work_without_permit"}, "on": "2025-03-14"}
+    assert (found["figures"], found["derived"]) == ({}, ["INFORMAL_WORKERS TRUNCATED_POISSON"])
+    assert "a" * 32 not in str(found)
+    assert "b" * 32 not in str(found)
