@@ -25,7 +25,8 @@ SENDERS_SECONDS_MAX = 60.0  # what is under way is answered, or sent again, with
 SIMULATE_SCALE = "0.001"  # of crossings: sixteen thousand, as many as of the other feeds
 COMMAND_SECONDS_MAX = 180.0
 WARM_SECONDS_MAX = 60.0  # until the first records are published
-_ENDED = re.compile(r"(\S+) ended with code (\d+)")
+LINE_SHOWN = 300
+_EXCEPTION = re.compile(r"[\w.]*(Error|Exception|Exit|Failure|Unavailable)(: |$)")  # the last line of a traceback
 
 
 class Run(NamedTuple):
@@ -102,7 +103,7 @@ async def _play(stack: Stack, kind: str, seed: int, say: Callable[[str], None]) 
             f"`tolqyn verify` exits {verified.returncode}: {verified.stdout.strip()[:2000]} {verified.stderr.strip()[-500:]}"
         )
     notes = [f"refused by the broker itself: {name}" for name in sorted(campaign.refused)]
-    notes += [f"ended by itself and was started again: {line}" for line in _ended(local.log_file(stack.settings, "supervisor"))]
+    notes += [f"ended by itself: {line}" for line in ended_by_itself(stack.settings.home / "logs")]
     return Run(seed, kind, campaign.outcomes, verdict, problems, notes, settle_seconds, 0.0)
 
 
@@ -127,6 +128,7 @@ def _key(stack: Stack, feed: str) -> str:
     return key
 
 
-def _ended(log: Path) -> list[str]:
-    """Processes that ended without being killed, from the supervisor's log."""
-    return [f"{match[1]} (code {match[2]})" for match in _ENDED.finditer(log.read_text("utf-8"))]
+def ended_by_itself(logs: Path) -> list[str]:
+    """Processes that ended with a traceback or an error of their own, and the line that says why."""
+    lines = [(log.stem, line) for log in sorted(logs.glob("*.log")) for line in log.read_text("utf-8", "replace").splitlines()]
+    return [f"{name}: {line[:LINE_SHOWN]}" for name, line in lines if _EXCEPTION.match(line)]
