@@ -321,7 +321,7 @@ def lanes(strike: Strike) -> set[str]:
     if strike.fault == "hang sender":
         return {"far sender"}
     if strike.fault == "poison":
-        return {"poison"}
+        return {"poison", "group"} if strike.target == GROUP_FEED else {"poison"}
     wanted = {strike.target}
     if strike.target in WORKERS:
         wanted.add("group")
