@@ -35,7 +35,7 @@ class Agency:
     def __init__(self, feed: str, file: Path, seed: str, prefix: str) -> None:
         self.feed = feed
         self._rng = random.Random(seed)
-        self._lines = file.read_bytes().splitlines() if file.exists() else plain(feed, self._rng)
+        self._lines = file.read_bytes().splitlines()
         self._rng.shuffle(self._lines)
         self._prefix = prefix
         self._next = 0
@@ -92,33 +92,6 @@ class Agency:
     def _other(self) -> tuple[str, dict[str, Any]]:
         """A record that was sent, and what another one says."""
         return self._rng.choice(self._ids), orjson.loads(self._rng.choice(self._lines))
-
-
-PLAIN: dict[str, dict[str, tuple[str, ...]]] = {
-    "residence-registrations": {
-        "occurred_on": ("2025-01-15", "2025-05-15"), "direction": ("arrival", "departure"), "citizenship": ("UZ", "RU"),
-        "counterpart": ("CN", "RU"), "purpose": ("employment", "unspecified"),
-    },
-    "labour-emigration": {
-        "departed_on": ("2025-01-15", "2025-05-15"), "destination": ("KR", "RU"), "channel": ("organised", "individual"),
-    },
-    "visitor-stays": {
-        "arrived_on": ("2025-01-15", "2025-05-15"), "citizenship": ("IN", "CN"), "kind": ("guest", "medical"),
-    },
-    "migration-violations": {
-        "occurred_on": ("2025-01-15", "2025-05-15"), "citizenship": ("UZ", "TJ"), "kind": ("overstay", "other"),
-        "person": ("P1", "P2", "P3"),
-    },
-}  # fmt: skip
-PLAIN_LINES = 500
-
-
-def plain(feed: str, rng: random.Random) -> list[bytes]:
-    """Lines of a feed that the simulation does not have."""
-    return [
-        orjson.dumps({"record_id": f"{number}", "version": 1, **{name: rng.choice(some) for name, some in PLAIN[feed].items()}})
-        for number in range(PLAIN_LINES)
-    ]
 
 
 class Sender:
