@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
@@ -173,17 +173,22 @@ class Campaign:
         except KafkaError as error:
             raise Missed(f"the broker is away: {type(error).__name__}") from error
 
-    async def _all_published(self, wanted: Cut, seconds_max: float) -> float:
+    async def _all_published(self, wanted: Cut, names: Collection[str], seconds_max: float) -> float:
+        """Until all of that is published, and these processes are ready."""
+
         async def so() -> bool:
-            return await self.stack.has_published(wanted) and await self.stack.all_ready()
+            return await self.stack.has_published(wanted) and await self._ready(names)
 
-        return await self.stack.until(so, LIMIT_FACTOR * seconds_max, "what was in the log is published, all services are ready")
+        return await self.stack.until(so, LIMIT_FACTOR * seconds_max, "what was in the log is published, and all are ready again")
 
-    async def _all_counted(self, wanted: Cut, names: tuple[str, ...], seconds_max: float) -> float:
+    async def _ready(self, names: Collection[str]) -> bool:
+        return not any(await asyncio.gather(*(self.stack.not_ready(name) for name in names)))
+
+    async def _all_counted(self, wanted: Cut, names: Collection[str], seconds_max: float) -> float:
         """Until tally has counted all of that, and these processes are ready."""
 
         async def so() -> bool:
-            return self.counted.has(wanted) and not any([await self.stack.not_ready(name) for name in names])
+            return self.counted.has(wanted) and await self._ready(names)
 
         return await self.stack.until(so, LIMIT_FACTOR * seconds_max, f"what was in the log is counted, and {names} are ready")
 
@@ -195,7 +200,7 @@ class Campaign:
             return self.stack.pid(strike.target) not in (None, killed) and not await self.stack.not_ready(strike.target)
 
         await self.stack.until(back, LIMIT_FACTOR * self._limit(strike), f"{strike.target} is back")
-        await self._all_published(wanted, self._limit(strike))
+        await self._all_published(wanted, self.stack.services(), self._limit(strike))
         return time.monotonic() - began
 
     async def _zombie(self, strike: Strike) -> float:
@@ -289,7 +294,8 @@ class Campaign:
         if proxy.swallowed_bytes == before:
             raise Missed("nothing was sent that could have vanished")
         wanted = await self._ends()
-        return await self._all_published(wanted, self._limit(strike))
+        # Not all services: others are being killed meanwhile.
+        return await self._all_published(wanted, {strike.target, PROXIED_SERVICE}, self._limit(strike))
 
     async def _hang_sender(self, strike: Strike) -> float:
         """Records or the answer vanish, and at last the connection is cut: the sender sends again what it has no answer for."""
