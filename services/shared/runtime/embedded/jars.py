@@ -19,23 +19,27 @@ FETCH_SECONDS_MAX = 900  # 54 MB of small files: under a minute where the networ
 HOW_JAVA = f"Java {JAVA_VERSION_MIN} or later is needed for the embedded Kafka: apt-get install openjdk-17-jre-headless"
 HOW_MAVEN = "Maven is needed once, to fetch the Kafka jars: apt-get install maven"
 
-_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+Artifact = tuple[str, str, str]  # group, name, version
+LOGGER: Artifact = ("org.slf4j", "slf4j-simple", "1.7.36")
+BROKER: tuple[Artifact, ...] = (("org.apache.kafka", "kafka_2.13", KAFKA_VERSION), LOGGER)
+
+_POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
 <modelVersion>4.0.0</modelVersion><groupId>kz.tolqyn</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>
 <dependencies>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{KAFKA_VERSION}</version></dependency>
-<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+{dependencies}
 </dependencies>
 <build><plugins><plugin>
 <groupId>org.apache.maven.plugins</groupId><artifactId>maven-dependency-plugin</artifactId><version>3.8.1</version>
 </plugin></plugins></build>
 </project>
 """
+_DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>"
 
 
-def folder() -> Path:
+def folder(name: str = "kafka") -> Path:
     """Where the jars lie on this machine."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "tolqyn" / f"kafka-{KAFKA_VERSION}"
+    return Path(cache) / "tolqyn" / f"{name}-{KAFKA_VERSION}"
 
 
 def find_java() -> str:
@@ -51,12 +55,13 @@ def find_java() -> str:
     return java
 
 
-def fetch() -> Path:
-    """The folder with the jars; fetches them if they are not there. Whole or not at all: a broken download leaves nothing.
+def fetch(name: str = "kafka", artifacts: tuple[Artifact, ...] = BROKER) -> Path:
+    """The folder with the jars of these artifacts (default: the broker) and all that they need; fetches them if they are not there.
+    Whole or not at all: a broken download leaves nothing.
 
     Raises ConfigurationError without Maven, Unavailable with its last line if the download fails.
     """
-    target = folder()
+    target = folder(name)
     if target.is_dir():
         return target
     maven = shutil.which("mvn")
@@ -65,7 +70,8 @@ def fetch() -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="fetching-", dir=target.parent))
     try:
-        (work / "pom.xml").write_text(_POM, "ascii")
+        dependencies = "\n".join(_DEPENDENCY.format(*artifact) for artifact in artifacts)
+        (work / "pom.xml").write_text(_POM.format(dependencies=dependencies), "ascii")
         command = [maven, "-q", "-B", "-C", "-f", str(work / "pom.xml"), "dependency:copy-dependencies"]
         command += [f"-DoutputDirectory={work / 'jars'}", "-DincludeScope=runtime"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS_MAX)
