@@ -173,7 +173,7 @@ PLAIN: dict[str, dict[str, Any]] = {
         "enrolled_on": "2024-02-29",
         "ended_on": "2025-07-01",
     },
-    "residence-registrations": {"occurred_on": "2025-06-30", "direction": "departure", "citizenship": "KZ", "counterpart": "DE"},
+    "residence-registrations": {"occurred_on": "2024-02-29", "direction": "departure", "citizenship": "KZ", "counterpart": "DE"},
     "labour-emigration": {"departed_on": "2024-12-31", "destination": "KR", "channel": "organised", "person": "N1"},
     "visitor-stays": {"arrived_on": "2024-05-09", "citizenship": "CN", "kind": "medical"},
     "migration-violations": {"occurred_on": "2025-03-14", "citizenship": "UZ", "kind": "work_without_contract", "person": "Ж 1"},
