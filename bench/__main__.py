@@ -53,6 +53,7 @@ def main() -> None:
     part("Live", lambda: {"live": live.measure(quick)})
     result |= {"machine": machine(), "date": datetime.date.today().isoformat(), "seconds": round(time.monotonic() - started)}
     path = QUICK if quick else report.LATEST
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     print(f"\n[{time.monotonic() - started:4.0f} s] Targets\n")
     rows = [tuple(cell.replace("**", "") for cell in row) for row in report.target_rows(result)]

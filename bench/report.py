@@ -1,6 +1,6 @@
-"""What README shows of `bench/results/latest.json`: a table and a chart, made from it and from nothing else.
+"""What README and docs/performance.md show of `bench/results/latest.json`: tables and a chart, made from it and from nothing else.
 
-`python -m bench.report` writes both; a test compares them with the file.
+`python -m bench.report` writes them; a test compares them with the file.
 """
 
 import json
@@ -14,6 +14,7 @@ from bench.targets import TARGETS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
+README, DETAILS = ROOT / "README.md", ROOT / "docs" / "performance.md"
 LATEST, CHART = RESULTS / "latest.json", RESULTS / "chart.svg"
 BEGIN, END = "<!-- from bench/results/latest.json: begin -->", "<!-- from bench/results/latest.json: end -->"
 
@@ -30,7 +31,7 @@ def ranked(result: Result) -> list[tuple[Entrant, Result]]:
 
 
 def section(result: Result) -> str:
-    """README's part: the table of contestants, and what else was measured against its target."""
+    """README's part: the chart, the table of contestants, the limit."""
     mine = result["tally"]["records_per_second"]
     rows = [
         (
@@ -46,7 +47,8 @@ def section(result: Result) -> str:
         f"The limit here: the broker delivers {fetch} records/s to a reader of whole batches that does nothing with them, {java} "
         f"to Kafka's own Java client; decoding alone does {decode}."
     )
-    return "\n\n".join([markdown(heads, rows), bounds, markdown(("", "target", "measured", "holds"), target_rows(result))])
+    picture = "![Records a second of each contestant](bench/results/chart.svg)"
+    return "\n\n".join([picture, markdown(heads, rows), bounds])
 
 
 def target_rows(result: Result) -> list[tuple[str, str, str, str]]:
@@ -60,10 +62,63 @@ def target_rows(result: Result) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def with_section(page: str, result: Result) -> str:
-    """README with its part replaced."""
+def details(result: Result) -> str:
+    """docs/performance.md's part: everything else that was measured, and every target."""
+    there = result["machine"]
+    head = (
+        f"Measured on {result['date']}: {there['cores']} cores ({there['cpu']}), {there['memory_gb']} GB, {there['system']}, "
+        f"Python {there['python']}, broker and database on the same machine; the run took {result['seconds'] / 60:.0f} minutes."
+    )
+    parts = [head, "### Targets", markdown(("", "target", "measured", "holds"), target_rows(result))]
+    return "\n\n".join(parts + _stages(result) + _growth(result) + _whole_way(result))
+
+
+def _stages(result: Result) -> list[str]:
+    stages: dict[str, float] = result["stages"]
+    rows = [(stage, f"{used:.2f}") for stage, used in stages.items()] + [("all of these", f"{sum(stages.values()):.2f}")]
+    return ["### Where tally's time goes", markdown(("stage", "CPU, µs a record"), rows)]
+
+
+def _growth(result: Result) -> list[str]:
+    heads = ("records/s", "CPU, µs a record", "memory, MB", "ready after kill -9, s")
+    sizes = [(f"{one['indexed']:,}", *_tally_cells(one)) for one in result["growth"]]
+    workers = [(str(one["workers"]), *_tally_cells(one)) for one in result["workers"]]
+    shapes = [(one["shape"], *_tally_cells(one)) for one in result["shapes"]]
+    return [
+        "### How tally grows",
+        *(markdown((head, *heads), rows) for head, rows in (("indexed before", sizes), ("workers", workers), ("cells", shapes))),
+    ]
+
+
+def _tally_cells(one: Result) -> tuple[str, ...]:
+    ready = one.get("restart_seconds")
+    rate, cpu, memory = one["records_per_second"], one["cpu_us_per_record"], one["memory_mb"]
+    return number(rate), f"{cpu:.2f}", number(memory), "" if ready is None else number(ready)
+
+
+def _whole_way(result: Result) -> list[str]:
+    way, live = result["end_to_end"], result["live"]
+    used = sorted(way["cpu_us"].items(), key=lambda item: -item[1])
+    text = f"{way['records']:,} records, from files to published figures in {way['seconds']:.1f} s."
+    heads = ("", "p50, s", "p99, s", "most, s", "of")
+    rows = [
+        (title, f"{one['p50']:.2f}", f"{one['p99']:.2f}", f"{one['max']:.2f}", f"{one['n']:,}")
+        for title, one in (("a correction", live["correction_seconds"]), ("live traffic", live["live_seconds"]))
+    ]
+    processes = markdown(("process", "CPU, µs a record sent"), [(name, f"{cpu:.2f}") for name, cpu in used])
+    return ["### The whole way", text, processes, "### From acknowledgement to publication", markdown(heads, rows)]
+
+
+def with_section(page: str, made: str) -> str:
+    """A page with its generated part replaced."""
     start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
-    return f"{page[:start]}\n\n{section(result)}\n\n{page[end:]}"
+    return f"{page[:start]}\n\n{made}\n\n{page[end:]}"
+
+
+def pages(result: Result) -> dict[Path, str]:
+    """What README, docs/performance.md and the chart must be."""
+    readme = with_section(README.read_text("utf-8"), section(result))
+    return {README: readme, DETAILS: with_section(DETAILS.read_text("utf-8"), details(result)), CHART: chart(result)}
 
 
 _STYLE = """
@@ -122,10 +177,9 @@ def _bar(entrant: Entrant, one: Result, y: float, scale: float) -> list[str]:
 
 
 def write(result: Result) -> None:
-    """Chart and README from a result."""
-    CHART.write_text(chart(result), "utf-8")
-    page = ROOT / "README.md"
-    page.write_text(with_section(page.read_text("utf-8"), result), "utf-8")
+    """Write all of `pages`."""
+    for path, text in pages(result).items():
+        path.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -44,10 +44,10 @@ class Entrant(NamedTuple):
 TALLY = Entrant("tally", "Tolqyn tally", 1_000_000, 4_000_000)
 PEERS = (
     Entrant("pathway", "Pathway", 1_000_000, 4_000_000),
-    Entrant("kafka_streams", "Kafka Streams", 400_000, 1_500_000),
-    Entrant("quix", "Quix Streams", 200_000, 750_000),
-    Entrant("plain", "plain loop", 400_000, 1_500_000),
-    Entrant("faust", "Faust", 20_000, 80_000),
+    Entrant("kafka_streams", "Kafka Streams", 600_000, 2_000_000),
+    Entrant("quix", "Quix Streams", 300_000, 1_100_000),
+    Entrant("plain", "plain loop", 600_000, 2_000_000),
+    Entrant("faust", "Faust", 25_000, 100_000),
 )
 ENTRANTS = (TALLY, *PEERS)
 
