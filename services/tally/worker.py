@@ -29,6 +29,7 @@ CUT_SECONDS_MAX = 5.0  # while catching up, a cut at least this often, so that a
 FOLD_RECORDS_MIN = 20_000  # records wait for so many others, or for the next round of cuts: a fold costs milliseconds by itself
 # At a time, of different partitions: they share two processors with the fetching, and each needs some hundred bytes a record.
 FOLDS_MAX = 2
+SAVES_MAX = 1  # at a time: merging the runs of four million records takes 400 MB for as long as it takes
 # A round of cuts is followed by this many times its own duration of folding: cuts take a quarter of the time at most. But never by
 # more than CUT_SECONDS_MAX: a round that met a full disk, or a suspended process, may have taken hours.
 CUT_REST = 3.0
@@ -64,7 +65,7 @@ class TallyWorker:
         self._ledger = LedgerOwner(settings, f"tallies.{feed}.v1", FOLD)
         self._dead = DeadLetters(settings, feed)
         self._parts: dict[int, _Partition] = {}
-        self._folds = asyncio.Semaphore(FOLDS_MAX)
+        self._folds, self._saves = asyncio.Semaphore(FOLDS_MAX), asyncio.Semaphore(SAVES_MAX)
         self._next_cuts = 0.0  # monotonic time before which no cut is made
         # What the group last said is noted here, and acted upon between two batches.
         self._came: set[int] = set()
@@ -180,7 +181,8 @@ class TallyWorker:
     async def _save(self, part: _Partition) -> None:
         while True:
             try:
-                await asyncio.to_thread(_save_state, part)
+                async with self._saves:
+                    await asyncio.to_thread(_save_state, part)
                 break
             except OSError as error:
                 self._context.set_not_ready(f"cannot save state: {error.strerror}")

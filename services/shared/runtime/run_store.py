@@ -133,6 +133,7 @@ def _read_run(path: Path, checksum: str) -> Run:
         raise StateLost(f"{path.name} is torn or altered")
     if data[:8] != _MAGIC:
         raise StateLost(f"{path.name} is no run file")
+    data.madvise(mmap.MADV_DONTNEED)  # the checksum has read all of it into our memory; look-ups need little of it
     return _columns(data)
 
 
