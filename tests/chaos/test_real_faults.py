@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.real.run import run
 
 
-@pytest.mark.timeout(420)  # takes under two minutes; it waits for recovery, however slow the machine is
+@pytest.mark.timeout(600)  # takes under two minutes; it waits for recovery, however slow the machine is
 async def test_killed_torn_paused_and_poisoned_a_stack_loses_nothing_and_publishes_nothing_untrue(
     stack_port: Callable[[], int],
 ) -> None:
