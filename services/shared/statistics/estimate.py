@@ -16,6 +16,12 @@ class Interval(NamedTuple):
     upper: float
 
 
+class Absent(NamedTuple):
+    """A figure that its data cannot carry."""
+
+    reason: str
+
+
 def wilson(share: float, sample_size: float, design_effect: float = 1.0) -> Interval:
     """The 95 % Wilson score interval of a surveyed share; a design effect d makes n respondents worth n / d.
 

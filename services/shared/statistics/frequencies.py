@@ -6,19 +6,12 @@ not, with its 95 % interval, or says why these data cannot carry it. Pages: docs
 
 from collections.abc import Callable, Mapping
 from math import exp, expm1, log1p, sqrt
-from typing import NamedTuple
 
 from scipy.optimize import brentq
 
-from services.shared.statistics.estimate import Z_95, Interval
+from services.shared.statistics.estimate import Z_95, Absent, Interval
 
 Frequencies = Mapping[int, int]  # how often -> persons
-
-
-class Absent(NamedTuple):
-    """An estimate that its data cannot carry."""
-
-    reason: str
 
 
 _NOBODY = Absent("nobody was found")

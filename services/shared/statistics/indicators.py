@@ -9,7 +9,7 @@ from typing import Any, Generic
 
 from services.shared.statistics import calendar
 from services.shared.statistics.areas import EAEU, groups_of
-from services.shared.statistics.frequencies import Absent
+from services.shared.statistics.estimate import Absent
 from services.shared.statistics.informality import newest
 from services.shared.statistics.observation import (
     ESTIMATE,

@@ -11,7 +11,7 @@ from typing import Any
 
 from services.shared.statistics import calendar, frequencies, offences
 from services.shared.statistics.areas import EAEU, HOME
-from services.shared.statistics.estimate import Z_95, Interval, product, share_variance, wilson
+from services.shared.statistics.estimate import Z_95, Absent, Interval, product, share_variance, wilson
 from services.shared.statistics.observation import TOTAL
 from services.shared.statistics.universe import Crossings, Permits, crossings_as_persons
 
@@ -158,7 +158,7 @@ def _from_frequencies(entry: Entry) -> list[Estimate]:
     found = []
     for method, estimator in frequencies.METHODS.items():
         result = estimator(table)
-        if isinstance(result, frequencies.Absent):
+        if isinstance(result, Absent):
             found.append(_absent("INFORMAL_WORKERS", method, entry["period"], result.reason) | area)
         else:
             assumptions = frequencies.ASSUMPTIONS[method]

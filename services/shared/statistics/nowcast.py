@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.shared.statistics import calendar
-from services.shared.statistics.estimate import Interval
-from services.shared.statistics.frequencies import Absent
+from services.shared.statistics.estimate import Absent, Interval
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]

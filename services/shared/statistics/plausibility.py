@@ -6,10 +6,10 @@ A finding never changes a figure: a release that does not add up stays as it was
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from math import isclose
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from services.shared.statistics.areas import GROUPS
-from services.shared.statistics.observation import TOTAL, Observation, series_key
+from services.shared.statistics.observation import TOTAL, series_key
 
 Entry = Mapping[str, Any]
 
@@ -45,6 +45,21 @@ class Finding(NamedTuple):
     period: str
     difference: float
     text: str
+
+
+class Figure(Protocol):
+    """A figure computed here: an observation, published or about to be."""
+
+    @property
+    def series(self) -> str: ...
+    @property
+    def period(self) -> str: ...
+    @property
+    def value(self) -> float | int | None: ...
+    @property
+    def lower(self) -> float | None: ...
+    @property
+    def upper(self) -> float | None: ...
 
 
 def of_references(references: Iterable[Entry]) -> list[Finding]:
@@ -94,7 +109,7 @@ def _parts(whole: str, period: str, total: float, parts: list[float | None]) -> 
     return [Finding("sum", whole, period, known - total, text)]
 
 
-def of_figures(observations: Mapping[tuple[str, str], Observation]) -> list[Finding]:
+def of_figures(observations: Mapping[tuple[str, str], Figure]) -> list[Finding]:
     """What does not fit in figures computed here. None is expected: a finding is a sign of a bug or of a wrong definition.
 
     Shares between 0 and 100, limits around their value, countries, purposes and categories that add up to their total, quarters to
@@ -116,7 +131,7 @@ def of_figures(observations: Mapping[tuple[str, str], Observation]) -> list[Find
     return found
 
 
-def _within_limits(o: Observation, value: float) -> list[Finding]:
+def _within_limits(o: Figure, value: float) -> list[Finding]:
     found = _in_range(o.series, o.period, value) if o.series.split(".")[1].endswith("_SHARE") else []
     if o.lower is not None and o.upper is not None and not o.lower <= value <= o.upper:
         text = f"{value:g} is outside its limits {o.lower:g} to {o.upper:g}"

@@ -1,13 +1,14 @@
 """What it takes to reach a target, and when it is reached at the present pace. Page: docs/methods/what-if.md."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, exp, log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import linregress, t
 
-from services.shared.statistics.frequencies import Absent
+from services.shared.statistics import calendar
+from services.shared.statistics.estimate import Absent
 
 QUARTERS_PER_YEAR = 4
 QUARTERS_MIN = 6  # of a pace: with fewer, four degrees of freedom are missing and the interval covers everything
@@ -27,6 +28,33 @@ class Arrival(NamedTuple):
     year: int
     earliest: int
     latest: int | None
+
+
+class Outlook(NamedTuple):
+    """A published target (the reference figure as it was sent), and what it takes to reach it."""
+
+    target: Mapping[str, Any]
+    growth_required: float | Absent
+    arrival: Arrival | Absent
+
+
+def outlooks(references: Iterable[Mapping[str, Any]], figure: str, stocks: Mapping[int, float], quarter: int) -> list[Outlook]:
+    """Every published target of this code, newest last, seen from the end of a quarter.
+
+    `stocks`: by quarter number; `quarter` is one of them. Targets that agree with one another or not: each stands with its source.
+    """
+    unbroken: list[float] = []
+    at = quarter
+    while at in stocks:
+        unbroken.insert(0, stocks[at])
+        at -= 1
+    targets = sorted((r for r in references if r["figure"] == figure), key=lambda r: (r["published_on"], r["key"]))
+    found = []
+    for target in targets:
+        years = (calendar.last_quarter_of_period(target["period"]) - quarter) / QUARTERS_PER_YEAR
+        required = growth_required(stocks[quarter], target["value"], years)
+        found.append(Outlook(target, required, arrival(unbroken, quarter, target["value"])))
+    return found
 
 
 def growth_required(stock: float, target: float, years: float) -> float | Absent:
@@ -65,4 +93,4 @@ def _year(stock: float, target: float, slope: float, last_quarter: int) -> int |
     """The year in which a stock that grows by `slope` a quarter (in logarithms) reaches the target."""
     if slope <= 0 or log(target / stock) / slope > QUARTERS_PER_YEAR * YEARS_MAX:
         return None
-    return 2000 + (last_quarter + ceil(log(target / stock) / slope)) // QUARTERS_PER_YEAR
+    return calendar.year_of(last_quarter + ceil(log(target / stock) / slope))

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.shared.statistics.estimate import Interval
+from services.shared.statistics.estimate import Absent, Interval
 from services.shared.statistics.frequencies import (
     METHODS,
-    Absent,
     Frequencies,
     chao,
     persons_found,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from services.shared.statistics import calendar
-from services.shared.statistics.frequencies import Absent
+from services.shared.statistics.estimate import Absent
 from services.shared.statistics.nowcast import DELAY_DAYS, Nowcast, Triangle, nowcast, reported
 from tests.scores.nowcast import AGES, row, scores
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.shared.statistics import calendar
-from services.shared.statistics.frequencies import Absent
+from services.shared.statistics.estimate import Absent
 from services.shared.statistics.what_if import Arrival, arrival, growth_required
 
 PAGE = (Path(__file__).parents[3] / "docs" / "methods" / "what-if.md").read_text("utf-8")
