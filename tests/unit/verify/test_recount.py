@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from services.shared.runtime.store import Published
+from services.shared.statistics.plausibility import of_figures
 from services.verify.compare import differences
 from services.verify.recount import Figures, sql
 from tests.unit.verify.log_of import APPENDED, SAMPLES, Log, add_odd_records, engine, recounted
@@ -176,6 +177,7 @@ def assert_as_the_engine_says(log: Log, folder: Path) -> None:
     compared, found = differences(published, recounted(log, folder), {}, None)
     assert compared == len(theirs)
     assert [str(difference) for difference in found if difference.wrong] == []
+    assert of_figures(theirs) == []  # countries add up to their totals, quarters to their years, and so on
 
 
 def test_odd_records_count_for_verify_exactly_where_they_count_for_the_engine(tmp_path: Path) -> None:
