@@ -188,3 +188,37 @@ def test_plain_records_are_all_taken_by_columns(feed: str, separators: tuple[str
     taken = Columns(EDGES[feed], 1).take(texts, latest(NOW_MS))
     assert None not in taken.events
     assert taken.unversioned == {0, 2, 4, 6}
+
+
+# What lies on either side of every bound: each is put into each field of a plain record, however little it belongs there.
+BOUNDS: list[Any] = [
+    *("1999-12-31", "2000-01-01", "2025-06-15", "2025-06-16", "2025-06-17", "9999-12-30", "9999-12-31", "2025-02-29", "2024-02-29"),
+    *("0000-01-01", "2025-13-01", "2025-6-1", "20250601", "2025-W01-1", "2025-01-30", "2025-01-31", "2025-02-01", "2024-02-28"),
+    *("1999-12-31T17:59:59.999Z", "1999-12-31T18:00:00Z", "2000-01-01T00:00:00+06:00", "2000-01-01T00:59:59.999+07:00"),
+    *("2025-06-16T15:06:40.123Z", "2025-06-16T15:06:40.1239Z", "2025-06-16T15:06:40.124Z", "2025-06-16T20:06:40.123+05:00"),
+    *("2025-06-01T24:00:00Z", "2025-06-01T23:60:00Z", "2025-06-01T23:59:60Z", "2025-02-29T00:00:00Z", "2025-00-01T00:00:00Z"),
+    *("2025-06-01t00:00:00z", "2025-06-01T00:00:00+05:30", "2025-06-01T00:00:00+24:00", "2025-06-01T00:00:00-23:00"),
+    *("2025-06-01T00:00:00.9Z", "2025-06-01T00:00:00.98Z", "2025-06-01T00:00:00.9999Z", "2025-06-01T00:00:00.1234567891Z"),
+    *("2025-06-01T00:00:00", "2025-06-01T00:00:00.Z", "0001-01-01T00:00:00+05:00", "9999-12-31T23:00:00-05:00"),
+    *(0, 1, 10**15 - 1, 10**15, 2**53 - 1, 2**53, 10**16, 10**30, 1.0, True, None, [], {}),
+    *("A" * size for size in (0, 1, 16, 17, 32, 33, 64, 65)),
+    *("\U0001f30a" * size for size in (1, 32, 33, 64, 65)),
+    *("\x7f", "\x1f", "a\\b", 'a"b', "a/b", "a\n", "\u2028", "\ud800", "\ufeff", "kz-1", "ZZ", "uz", "Record", "withdraw"),
+]
+
+
+def _with_one_bound(feed: str, escaped: bool) -> list[bytes | Refusal]:
+    plain = {"record_id": "r", "version": 7, "action": "record", **PLAIN[feed]}
+    changed = [plain | {name: value} for name in plain for value in BOUNDS]
+    return [json.dumps(one, ensure_ascii=escaped, separators=(",", ":")).encode("utf-8", "surrogatepass") for one in changed]
+
+
+@pytest.mark.parametrize("feed", PLAIN)
+@pytest.mark.parametrize("escaped", [True, False])
+def test_by_columns_and_one_by_one_agree_on_both_sides_of_every_bound(feed: str, escaped: bool) -> None:
+    texts = _with_one_bound(feed, escaped)
+    by_columns, one_by_one = _taken(feed, texts, 1), _taken(feed, texts, NEVER)
+    assert by_columns.events == one_by_one.events
+    assert by_columns.refusals == one_by_one.refusals
+    assert any(by_columns.events)
+    assert by_columns.refusals
