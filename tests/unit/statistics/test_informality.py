@@ -189,6 +189,28 @@ def test_repeated_offences_are_estimated_by_each_method_of_all_and_of_each_group
     )
 
 
+@pytest.mark.parametrize(
+    ("groups", "shown"),
+    [
+        ([persons("CIS", t1=90, t2=20)], True),
+        ([persons("CIS", t1=90, t2=20), persons("EAEU", t1=30, t2=7)], True),
+        ([persons("CIS", t1=90, t2=20), persons("EAEU", t1=30, t2=4)], False),  # four of the EAEU
+        ([persons("CIS", t1=90, t2=20), persons("EAEU", t1=30, t2=17)], False),  # three of the CIS beside it
+        ([persons("CIS", t1=90, t2=20), persons("FAR_ABROAD", t1=8, t2=9)], False),  # two beside both groups, found once
+        ([persons("CIS", t1=90, t2=20), persons("FAR_ABROAD", t1=10, t2=10)], True),  # nobody beside them
+        ([persons("FAR_ABROAD", t3=4)], False),
+    ],
+)
+def test_groups_that_would_tell_of_a_few_persons_are_absent_and_the_whole_is_not(groups: list[dict[str, Any]], shown: bool) -> None:
+    estimated = found(persons("_T", t1=100, t2=30), *groups)
+    assert "value" in estimated["CHAO|2024|INFORMAL_WORKERS"]
+    of_groups = [estimate for key, estimate in estimated.items() if key.count("|") == 3]
+    assert len(of_groups) == 3 * len(groups)
+    assert {"value" in estimate for estimate in of_groups} == {shown}
+    assert all("frequencies" not in estimate["inputs"] for estimate in of_groups if shown)
+    assert all("too small" in estimate["reason"] for estimate in of_groups if not shown)
+
+
 def test_frequencies_that_cannot_carry_an_estimate_give_its_reason() -> None:
     estimated = found(persons("_T", t1=3, t3=1))
     assert "value" in estimated["CHAO|2024|INFORMAL_WORKERS"]
