@@ -8,6 +8,7 @@ everybody in alternation, so that a slow minute of the machine hits all of them.
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from bench.peers.job import Job
 from bench.table import number, printed
 from bench.topic import TOPIC, fill, named
 from services.shared.runtime.embedded import jars
+from services.shared.runtime.embedded.children import dies_with_parent
 from services.shared.runtime.settings import Settings
 
 RIVALS_PYTHON = Path(".venv-bench/bin/python")
@@ -56,7 +58,7 @@ def measure(quick: bool, only: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Run them all. Returns `tally`, `peers` and `limit` as they stand in latest.json."""
     entrants = [e for e in ENTRANTS if not only or e.name in only]
     sizes = sorted({e.quick if quick else e.full for e in entrants})
-    with running_broker() as settings, ProcessPoolExecutor(1) as pool:
+    with running_broker() as settings, ProcessPoolExecutor(1, initializer=dies_with_parent(signal.SIGKILL)) as pool:
         right = pool.submit(counts_of_prefixes, sizes)
         for size in sizes:
             fill(_topics(settings, size), size)

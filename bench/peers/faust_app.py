@@ -1,6 +1,5 @@
 """Faust (faust-streaming): an agent, two tables with changelogs, counts emitted by a timer."""
 
-import os
 import sys
 
 import faust
@@ -12,7 +11,7 @@ progress = Progress(job.records)
 app = faust.App(
     job.group,
     broker=f"kafka://{job.bootstrap_servers}",
-    store=os.environ.get("FAUST_STORE", "rocksdb://"),
+    store="rocksdb://",
     datadir=job.folder,
     topic_partitions=12,
     topic_disable_leader=True,

@@ -44,7 +44,7 @@ def main() -> None:
         consumer_group=job.group,
         auto_offset_reset="earliest",
         state_dir=job.folder,
-        # Local RocksDB survives a kill; the changelog is for a lost disk, and would cost a tenth.
+        # Local RocksDB survives a kill; the changelog is for a lost disk, and costs time.
         use_changelog_topics=False,
         commit_interval=5.0,
         auto_create_topics=False,
