@@ -128,6 +128,7 @@ text { font: 14px system-ui, sans-serif; fill: #1f2328; }
 .own { fill: #0b7285; }
 .other { fill: #adb5bd; }
 .axis { stroke: #adb5bd; }
+.spread { stroke: #e8590c; }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc; }
 .note { fill: #9198a1; }
@@ -171,7 +172,7 @@ def _bar(entrant: Entrant, one: Result, y: float, scale: float) -> list[str]:
     return [
         f'<text x="{LEFT - 8}" y="{middle + 5:.0f}" text-anchor="end">{escape(entrant.title)}</text>',
         f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{max(end - LEFT, 1):.1f}" height="{BAR}" rx="2"/>',
-        f'<line class="axis" x1="{low:.1f}" y1="{middle}" x2="{high:.1f}" y2="{middle}" stroke-width="2"/>',
+        f'<line class="spread" x1="{low:.1f}" y1="{middle}" x2="{high:.1f}" y2="{middle}" stroke-width="2"/>',
         f'<text x="{max(end, high) + 8:.1f}" y="{middle + 5:.0f}">{number(one["records_per_second"])}{wrong}</text>',
     ]
 
