@@ -5,7 +5,6 @@ worker folds a topic on top of it. Fifty million records need not go through a b
 """
 
 import argparse
-import asyncio
 import os
 import re
 import subprocess
@@ -19,20 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aiokafka.admin import AIOKafkaAdminClient
 
 from bench import stages
 from bench.broker import running_broker
 from bench.clock import ProcessClock
 from bench.events import Shape
 from bench.table import number, printed
+from bench.tally_run import empty_ledger
 from bench.topic import FEED, TOPIC, fill, named
 from services.cli import processes
 from services.shared.runtime.embedded.ports import free_port
-from services.shared.runtime.errors import Failure, Unavailable
+from services.shared.runtime.errors import Failure
 from services.shared.runtime.run_store import LAYOUT, Manifest, RunStore
 from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import ensure_topics, load_topics
+from services.shared.runtime.topics import load_topics
 from services.shared.statistics.contribution import NEVER, ZERO, pack
 from services.shared.statistics.index import Run, filter_of, next_merge
 from services.tally.worker import FOLD
@@ -44,8 +43,6 @@ WORKERS, WORKERS_QUICK = (1, 2, 4), (1, 2)
 SAVED_ROWS = 50_000  # of one partition between two cuts while tally catches up, as seen in its metrics
 POLL_SECONDS = 0.1
 RUN_SECONDS_MAX = 200.0
-DELETE_SECONDS_MAX = 20.0  # takes a tenth of one
-SHEETS = f"tallies.{FEED}.v1"
 _RECORDS = re.compile(r"^tolqyn_tally_records_total\{.*\} (\S+)$", re.MULTILINE)
 
 
@@ -87,7 +84,7 @@ def _grown(settings: Settings, count: int, indexed: int) -> dict[str, Any]:
 
 def _timed(settings: Settings, count: int, indexed: int, workers: int) -> dict[str, Any]:
     """Fold the whole topic with so many workers on top of an index of so many records."""
-    asyncio.run(_empty_ledger(settings))
+    empty_ledger(settings)  # a worker that finds a ledger ahead of it writes no sheets before it has caught up
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tolqyn-growth-")))
         if indexed:
@@ -188,23 +185,6 @@ class _Worker:
             if self.process.poll() is not None or time.monotonic() > limit:
                 raise Failure(f"tally does not come so far:\n{self._log.read_text('utf-8')[-2000:]}")
             time.sleep(POLL_SECONDS)
-
-
-async def _empty_ledger(settings: Settings) -> None:
-    """Make the day sheets' topic anew: a worker that finds a ledger ahead of it would write no sheets before it has caught up."""
-    name = settings.topic(SHEETS)
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker())
-    await admin.start()
-    try:
-        await admin.delete_topics([name])
-        limit = time.monotonic() + DELETE_SECONDS_MAX
-        while any(topic["error_code"] == 0 for topic in await admin.describe_topics([name])):
-            if time.monotonic() > limit:
-                raise Unavailable(f"{name} is still there after {DELETE_SECONDS_MAX:.0f} s")
-            await asyncio.sleep(POLL_SECONDS)
-    finally:
-        await admin.close()
-    await ensure_topics(settings)
 
 
 @contextmanager
