@@ -25,10 +25,9 @@ SCRUB_SECONDS = 600.0  # a foreign tombstone can be compacted away before the ta
 # A set that does not become whole lacks a tombstone that was compacted away before the follower came to it: it is read from the
 # beginning after this long, which is longer than a writer that was killed in the middle of a cut needs to come back.
 REREAD_SECONDS = 60.0
-# Who works on cuts rests after each, and what comes meanwhile is one cut. Live, cuts are brief: a rest as long as the work leaves
-# half a core free, and delays nothing. While tally catches up they touch everything: then a stage takes a quarter of one at most.
-BRIEF_SECONDS = 0.4
-REST_BRIEF, REST_LONG = 1.0, 3.0
+# Who works on cuts rests after each as long as it took: what comes meanwhile is one cut, and a stage takes half a core at most. Not
+# longer: where others want the machine too, a cut takes a second by the clock, and three more of rest would show in what is live.
+REST = 1.0
 REST_SECONDS_MAX = 5.0  # a process that was suspended, or a broker that was away, makes a cut seem to take minutes
 
 log = logging.getLogger("tolqyn.ledger")
@@ -36,7 +35,7 @@ log = logging.getLogger("tolqyn.ledger")
 
 def rest_after(took: float) -> float:
     """How many seconds to rest after a cut that took so many."""
-    return min((REST_BRIEF if took < BRIEF_SECONDS else REST_LONG) * took, REST_SECONDS_MAX)
+    return min(REST * took, REST_SECONDS_MAX)
 
 
 class Position(NamedTuple):

@@ -231,8 +231,8 @@ MUTANTS = (
         (
             (
                 LEDGER,
-                "return min((REST_BRIEF if took < BRIEF_SECONDS else REST_LONG) * took, REST_SECONDS_MAX)",
-                "return REST_LONG * took",
+                "return min(REST * took, REST_SECONDS_MAX)",
+                "return REST * took",
             ),
             (WORKER, "min(CUT_REST * (ended - started), CUT_SECONDS_MAX)", "CUT_REST * (ended - started)"),
         ),
