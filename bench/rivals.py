@@ -46,7 +46,7 @@ class Entrant(NamedTuple):
 TALLY = Entrant("tally", "Tolqyn tally", 1_000_000, 4_000_000)
 PEERS = (
     Entrant("pathway", "Pathway", 1_000_000, 4_000_000),
-    Entrant("kafka_streams", "Kafka Streams", 600_000, 2_000_000),
+    Entrant("kafka_streams", "Kafka Streams", 600_000, 3_000_000),
     Entrant("quix", "Quix Streams", 300_000, 1_100_000),
     Entrant("plain", "plain loop", 600_000, 2_000_000),
     Entrant("faust", "Faust", 25_000, 100_000),

@@ -1,11 +1,13 @@
 """What the benchmark shows: tables and chart say what was measured, and nothing else."""
 
+import json
+import re
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from bench.report import chart, section
+from bench.report import BEGIN, END, LATEST, README, chart, pages, ranked, section
 from bench.table import markdown, number, printed
 from bench.targets import TARGETS
 
@@ -85,3 +87,12 @@ def test_what_is_read_of_other_measurements_is_what_they_return() -> None:
     found = {target.text: target.measured(RESULT | more) for target in TARGETS if target.holds(RESULT | more) is not None}
     assert [found[target.text] for target in TARGETS[-5:]] == [75, 900, 4.5, 1.5, 1.75]
     assert "a whole quarter published, seconds" not in found
+
+
+def test_the_pages_and_the_chart_show_what_was_measured_last() -> None:
+    result = json.loads(LATEST.read_text("utf-8"))
+    assert {path: path.read_text("utf-8") for path in pages(result)} == pages(result)
+    page = README.read_text("utf-8")
+    shown = page[page.index(BEGIN) : page.index(END)]
+    for entrant, one in ranked(result):
+        assert re.search(rf"^\| {entrant.title} \| {number(one['records_per_second'])} \|", shown, re.MULTILINE)
