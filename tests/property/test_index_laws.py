@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,3 +112,18 @@ def test_tiers_keep_runs_few_whatever_the_sizes_that_come(sizes: list[int]) -> N
     assert sum(standing) == sum(sizes)
     assert size_class(TIER_ROWS_MIN - 1) == 0
     assert size_class(TIER_ROWS_MIN) == 1
+
+
+@pytest.mark.parametrize("size", [400, 20_000, 50_000])
+def test_under_steady_saves_of_one_size_runs_stay_few(size: int) -> None:
+    standing: list[int] = []
+    copied = 0
+    for _ in range(4_000):
+        standing.append(size)
+        start = next_merge(standing)
+        if start is not None:
+            standing[start:] = [sum(standing[start:])]
+            copied += standing[-1]
+        assert len(standing) <= TIER_RUNS_MAX * (size_class(sum(standing)) + 1)
+    # Each class copies a row once, the smallest one up to as often as it takes eight runs of it to leave it.
+    assert copied / sum(standing) <= size_class(sum(standing)) + TIER_ROWS_MIN / size / TIER_RUNS_MAX + 1

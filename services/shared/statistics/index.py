@@ -145,11 +145,15 @@ def merge_runs(runs: list[Run]) -> Run:
 
 
 def next_merge(rows: list[int]) -> int | None:
-    """Given run sizes, oldest first: from which run on the newest ones should become one, or None."""
-    if len(rows) < TIER_RUNS_MAX:
-        return None
-    tail = size_class(rows[-1])
-    start = len(rows)
-    while start > 0 and size_class(rows[start - 1]) <= tail:
-        start -= 1
-    return start if len(rows) - start >= TIER_RUNS_MAX else None
+    """Given run sizes, oldest first: from which run on the newest ones should become one, or None.
+
+    A full class is merged with all smaller runs after it, and of several full ones the largest: else runs of the larger classes
+    would pile up behind the small ones that every save adds.
+    """
+    found, start, classes = None, len(rows), [size_class(n) for n in rows]
+    for tier in sorted(set(classes)):
+        while start > 0 and classes[start - 1] <= tier:
+            start -= 1
+        if classes[start:].count(tier) >= TIER_RUNS_MAX:
+            found = start
+    return found
