@@ -82,6 +82,7 @@ def test_the_events_are_what_the_contract_says_and_two_in_a_hundred_speak_of_ear
     earlier = sum(int(one["record_id"][9:]) != 5_000 + i for i, one in enumerate(events))
     assert set(kinds) == {("record", 1), ("record", 2), ("withdraw", 3)}
     assert 20 <= earlier <= 60
+    assert all(int(one["record_id"][9:]) < 5_000 + i for i, one in enumerate(events) if one["version"] > 1)
 
 
 def test_versions_of_a_record_share_a_partition() -> None:
