@@ -34,24 +34,43 @@ def machine() -> dict[str, Any]:
     }
 
 
+# Each part's name, title, and what it adds to the result. The first two share the broker; the others start a stack of their own.
+Part = tuple[str, Callable[[bool], dict[str, Any]]]
+PARTS: dict[str, Part] = {
+    "rivals": ("The same work for all", rivals.measure),
+    "growth": ("Growth", growth.measure),
+    "end_to_end": ("From files to published figures", lambda quick: {"end_to_end": end_to_end.measure(quick)}),
+    "live": ("Live", lambda quick: {"live": live.measure(quick)}),
+}
+ON_ONE_BROKER = ("rivals", "growth")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="five minutes instead of twenty-five")
-    quick = parser.parse_args().quick
+    parser.add_argument("--again", choices=PARTS, nargs="+", help="measure these anew; latest.json keeps the rest and says so")
+    arguments = parser.parse_args()
+    quick, again = arguments.quick, arguments.again
+    if quick and again:
+        parser.error("--again replaces parts of a full run")
     started = time.monotonic()
     result: dict[str, Any] = {}
 
-    def part(title: str, measure: Callable[[], dict[str, Any]]) -> None:
-        print(f"\n[{time.monotonic() - started:4.0f} s] {title}\n", flush=True)
-        result.update(measure())
+    def measure(names: list[str]) -> None:
+        for name in names:
+            title, part = PARTS[name]
+            print(f"\n[{time.monotonic() - started:4.0f} s] {title}\n", flush=True)
+            result.update(part(quick))
 
+    wanted = [name for name in PARTS if not again or name in again]
     with running_broker():
-        part("The same work for all", lambda: rivals.measure(quick))
-        part("Growth", lambda: growth.measure(quick))
-    # These start a whole stack of their own.
-    part("From files to published figures", lambda: {"end_to_end": end_to_end.measure(quick)})
-    part("Live", lambda: {"live": live.measure(quick)})
-    result |= {"machine": machine(), "date": datetime.date.today().isoformat(), "seconds": round(time.monotonic() - started)}
+        measure([name for name in wanted if name in ON_ONE_BROKER])
+    measure([name for name in wanted if name not in ON_ONE_BROKER])
+    if again:
+        result = json.loads(report.LATEST.read_text("utf-8")) | result
+        result["again"] = {**result.get("again", {}), **dict.fromkeys(wanted, datetime.date.today().isoformat())}
+    else:
+        result |= {"machine": machine(), "date": datetime.date.today().isoformat(), "seconds": round(time.monotonic() - started)}
     path = QUICK if quick else report.LATEST
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench.report import BEGIN, END, LATEST, README, chart, pages, ranked, section
+from bench.report import BEGIN, END, LATEST, README, chart, details, pages, ranked, section
 from bench.table import markdown, number, printed
 from bench.targets import TARGETS
 
@@ -87,6 +87,13 @@ def test_what_is_read_of_other_measurements_is_what_they_return() -> None:
     found = {target.text: target.measured(RESULT | more) for target in TARGETS if target.holds(RESULT | more) is not None}
     assert [found[target.text] for target in TARGETS[-5:]] == [75, 900, 4.5, 1.5, 1.75]
     assert "a whole quarter published, seconds" not in found
+
+
+def test_parts_that_were_measured_by_themselves_are_named() -> None:
+    run = json.loads(LATEST.read_text("utf-8"))
+    named = "Measured again by itself after that run: live (2025-07-02)."
+    assert named in details(run | {"again": {"live": "2025-07-02"}})
+    assert "Measured again" not in details({name: part for name, part in run.items() if name != "again"})
 
 
 def test_the_pages_and_the_chart_show_what_was_measured_last() -> None:
