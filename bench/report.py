@@ -70,9 +70,7 @@ def details(result: Result) -> str:
         f"Python {there['python']}, broker and database on the same machine; the run took {result['seconds'] / 60:.0f} minutes."
     )
     if "again" in result:
-        head += (
-            " Measured again by themselves after that run: " + ", ".join(f"{n} ({day})" for n, day in result["again"].items()) + "."
-        )
+        head += " Measured again by itself after that run: " + ", ".join(f"{n} ({day})" for n, day in result["again"].items()) + "."
     parts = [head, "### Targets", markdown(("", "target", "measured", "holds"), target_rows(result))]
     return "\n\n".join(parts + _stages(result) + _growth(result) + _whole_way(result))
 
