@@ -1,6 +1,6 @@
 """The published observation: its key in SDMX order, its value, and what the value is worth."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 TOTAL = "_T"  # SDMX: the total over a dimension
 NOT_APPLICABLE = "_Z"
@@ -11,6 +11,21 @@ PROVISIONAL, FINAL, ESTIMATE, TARGET, SUPPRESSED = "P", "A", "E", "F", "Q"
 FREE, SMALL_CELL, SECONDARY = "F", "A", "D"
 
 DIMENSIONS = ("FREQ", "INDICATOR", "COUNTERPART_AREA", "PURPOSE", "CATEGORY", "METHOD")
+
+
+class Figure(Protocol):
+    """What every figure computed here has, published or about to be."""
+
+    @property
+    def series(self) -> str: ...
+    @property
+    def period(self) -> str: ...
+    @property
+    def value(self) -> float | int | None: ...
+    @property
+    def lower(self) -> float | None: ...
+    @property
+    def upper(self) -> float | None: ...
 
 
 class Observation(NamedTuple):

@@ -6,10 +6,10 @@ A finding never changes a figure: a release that does not add up stays as it was
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from math import isclose
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from services.shared.statistics.areas import GROUPS
-from services.shared.statistics.observation import TOTAL, series_key
+from services.shared.statistics.observation import TOTAL, Figure, series_key
 
 Entry = Mapping[str, Any]
 
@@ -45,21 +45,6 @@ class Finding(NamedTuple):
     period: str
     difference: float
     text: str
-
-
-class Figure(Protocol):
-    """A figure computed here: an observation, published or about to be."""
-
-    @property
-    def series(self) -> str: ...
-    @property
-    def period(self) -> str: ...
-    @property
-    def value(self) -> float | int | None: ...
-    @property
-    def lower(self) -> float | None: ...
-    @property
-    def upper(self) -> float | None: ...
 
 
 def of_references(references: Iterable[Entry]) -> list[Finding]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from services.shared.statistics.observation import DIMENSIONS
+from services.shared.statistics.observation import DIMENSIONS, Figure
 
 STRUCTURE_ID = "TOLQYN:KZ_MIG(1.0)"
 ATTRIBUTES = (
@@ -15,19 +15,9 @@ ATTRIBUTES = (
 )  # fmt: skip
 
 
-class Row(Protocol):
+class Row(Figure, Protocol):
     """A published observation."""
 
-    @property
-    def series(self) -> str: ...
-    @property
-    def period(self) -> str: ...
-    @property
-    def value(self) -> float | int | None: ...
-    @property
-    def lower(self) -> float | None: ...
-    @property
-    def upper(self) -> float | None: ...
     @property
     def unit(self) -> str: ...
     @property
