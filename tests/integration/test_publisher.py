@@ -370,6 +370,30 @@ async def test_a_cut_behind_the_published_one_is_refused_and_leaves_no_trace(dat
         assert await store.snapshot() == known
 
 
+async def test_a_database_of_an_earlier_version_learns_the_kinds_of_annexes_and_keeps_its_own(database: str) -> None:
+    annex: dict[tuple[str, str], dict[str, Any]] = {("estimate", "e"): {"value": 1.5}}
+    async with Store(database) as store:
+        await store.create()
+        first = await store.publish(publication(1, 1)._replace(annex=annex), None, datetime.now(UTC))
+        await store.connection.execute(
+            "alter table tolqyn.annex drop constraint annex_kind_check, "
+            "add constraint annex_kind_check check (kind in ('reference', 'estimate'))"
+        )
+        for kind in ("quality", "release"):
+            annex[kind, "q"] = {"of": kind}
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await store.publish(publication(1, 2)._replace(annex=annex), first.snapshot, datetime.now(UTC))
+        await store.create()
+        outcome = await store.publish(publication(1, 2)._replace(annex=annex), first.snapshot, datetime.now(UTC))
+        assert outcome.snapshot == await store.snapshot()
+        assert outcome.snapshot.estimates == {"e": {"value": 1.5}}
+        assert (outcome.snapshot.qualities, outcome.snapshot.releases) == ({"q": {"of": "quality"}}, {"q": {"of": "release"}})
+        constraint = "select oid from pg_constraint where conname = 'annex_kind_check'"
+        before = await (await store.connection.execute(constraint)).fetchone()
+        await store.create()
+        assert await (await store.connection.execute(constraint)).fetchone() == before, "not changed again at every start"
+
+
 async def test_before_the_first_publication_there_is_nothing_and_no_error(database: str) -> None:
     async with Store(database) as store:
         assert await store.standing() is None

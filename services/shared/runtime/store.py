@@ -9,11 +9,11 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import orjson
@@ -30,6 +30,7 @@ ANSWER_SECONDS_MAX = 30.0
 CONNECT_SECONDS_MAX = 5  # a database that does not answer within this is away
 LOCK = 0x746F6C71796E  # "tolqyn": one publisher at a time, whatever else happens
 KEY_LENGTH_MAX = 63  # of a PostgreSQL name
+KINDS = ("reference", "estimate", "quality", "release")  # of annexes
 
 _DDL = """
 create schema if not exists {schema};
@@ -57,11 +58,16 @@ create table if not exists {schema}.observation (
 );
 create unique index if not exists observation_current on {schema}.observation (series, period) where until is null;
 create table if not exists {schema}.annex (
-    kind text not null check (kind in ('reference', 'estimate')), key text not null, body jsonb not null,
+    kind text not null constraint annex_kind_check check (kind in ({kinds})), key text not null, body jsonb not null,
     since bigint not null references {schema}.publication, until bigint references {schema}.publication,
     primary key (kind, key, since)
 );
 create unique index if not exists annex_current on {schema}.annex (kind, key) where until is null;
+"""
+# A database of an earlier version knows fewer kinds. Only then: it would lock out readers for nothing.
+_DDL_KINDS = """
+alter table {schema}.annex drop constraint annex_kind_check,
+    add constraint annex_kind_check check (kind in ({kinds}));
 """
 
 Key = tuple[str, str]
@@ -69,6 +75,7 @@ V = TypeVar("V")
 R = TypeVar("R")
 P = ParamSpec("P")
 Annex = dict[Key, dict[str, Any]]  # (kind, key) -> body
+NO_BODIES: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
 
 class Published(NamedTuple):
@@ -96,6 +103,8 @@ class Snapshot(NamedTuple):
     observations: dict[Key, Published]
     references: list[dict[str, Any]]
     estimates: dict[str, dict[str, Any]]
+    qualities: Mapping[str, dict[str, Any]] = NO_BODIES
+    releases: Mapping[str, dict[str, Any]] = NO_BODIES
 
 
 class Standing(NamedTuple):
@@ -187,7 +196,7 @@ class Store:
         return self._connection
 
     def _sql(self, text: str) -> sql.Composed:
-        return sql.SQL(text).format(schema=self._schema)
+        return sql.SQL(text).format(schema=self._schema, kinds=sql.SQL(", ").join(map(sql.Literal, KINDS)))
 
     @_available
     async def create(self) -> None:
@@ -195,6 +204,13 @@ class Store:
         async with self.connection.transaction():
             await self._lock()
             await self.connection.execute(self._sql(_DDL))
+            table = self._sql("{schema}.annex").as_string(self.connection)
+            query = (
+                "select pg_get_constraintdef(oid) from pg_constraint where (conname, conrelid) = ('annex_kind_check', %s::regclass)"
+            )
+            row = await (await self.connection.execute(query, ["annex_kind_check", table])).fetchone()
+            if row is None or any(f"'{kind}'" not in row[0] for kind in KINDS):
+                await self.connection.execute(self._sql(_DDL_KINDS))
 
     async def _lock(self) -> None:
         """For this transaction, which the server ends when its client has fallen silent: else the lock would stay for hours."""
@@ -344,8 +360,8 @@ class Store:
 
 def _snapshot(number: int, published_at: datetime, cut: Cut, observations: dict[Key, Published], annex: Annex) -> Snapshot:
     references = [body for (kind, _), body in sorted(annex.items()) if kind == "reference"]
-    estimates = {key: body for (kind, key), body in annex.items() if kind == "estimate"}
-    return Snapshot(number, published_at, cut, observations, references, estimates)
+    estimates, qualities, releases = ({key: body for (k, key), body in annex.items() if k == kind} for kind in KINDS[1:])
+    return Snapshot(number, published_at, cut, observations, references, estimates, qualities, releases)
 
 
 def _published(row: tuple[Any, ...]) -> Published:
@@ -366,8 +382,10 @@ def _row(observation: Observation) -> tuple[Any, ...]:
 
 
 def _annex_of(snapshot: Snapshot) -> Annex:
-    annex: Annex = {("estimate", key): body for key, body in snapshot.estimates.items()}
-    return annex | {("reference", reference["key"]): reference for reference in snapshot.references}
+    annex: Annex = {("reference", reference["key"]): reference for reference in snapshot.references}
+    for kind, bodies in zip(KINDS[1:], (snapshot.estimates, snapshot.qualities, snapshot.releases), strict=True):
+        annex |= {(kind, key): body for key, body in bodies.items()}
+    return annex
 
 
 def _difference(old: dict[Key, V], new: dict[Key, V]) -> tuple[list[Key], dict[Key, V]]:
