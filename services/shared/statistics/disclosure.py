@@ -17,7 +17,7 @@ from services.shared.statistics.observation import SECONDARY, SMALL_CELL
 
 THRESHOLD = 5  # a count below it is small: four people of one country and category know each other
 _NOTHING = 1e-6  # a movement below it is rounding of the solver: counts move by whole persons
-COUNT_MAX = 1e9  # more than any table of people can hold: stands for "no limit"
+COUNT_MAX = 1e7  # more than any cell here can hold, few enough for the solver's precision: stands for "no limit"
 _INFEASIBLE = 2  # scipy's status of a programme without solution
 
 Floats = NDArray[np.float64]
@@ -28,12 +28,14 @@ class Table(NamedTuple):
     """Counts that hang together, by key.
 
     `cells`: all that could be shown, those that are 0 too; `sums`: groups and years, as the cells that they add up, to be shown or
-    hidden like cells; `totals`: sums of cells that are always published.
+    hidden like cells; `totals`: sums of cells that are always published; `unsaid`: cells of which the release says nothing, not
+    even that they are small: the earlier quarters of a year whose sums it has.
     """
 
     cells: Mapping[str, int]
     sums: Mapping[str, tuple[str, ...]] = {}
     totals: tuple[tuple[str, ...], ...] = ()
+    unsaid: Set[str] = frozenset()
 
     def values(self) -> dict[str, int]:
         """Cells and sums."""
@@ -76,14 +78,14 @@ def protect(table: Table, earlier: Sequence[Released] = (), threshold: int = THR
     """
     values = table.values()
     system = _System([*earlier, Released(table, dict.fromkeys(values, SECONDARY))], threshold)
-    hidden = {key for released in earlier for key in released.hidden if key in values}
+    hidden = {key for released in earlier for key in released.hidden if key in values} | table.unsaid
     small = sorted(key for key, value in values.items() if 0 < value < threshold)
     hidden.update(small)
     for key in small:
         for target in (threshold - 1 - values[key], -values[key]):
-            if target:
+            if not system.reached(key, target):
                 hidden.update(system.companions(key, target, hidden))
-    return {key: SMALL_CELL if values[key] < threshold else SECONDARY for key in sorted(hidden)}
+    return {key: SMALL_CELL if values[key] < threshold else SECONDARY for key in sorted(hidden - table.unsaid)}
 
 
 def protection(table: Table, earlier: Sequence[Released] = (), threshold: int = THRESHOLD) -> dict[str, Range]:
@@ -119,27 +121,39 @@ class _System:
         self._newest = releases[-1].table.values().keys()
         counts: list[int] = []
         shown: set[int] = set()
-        equations: list[dict[int, float]] = []
+        said: set[int] = set()  # of these is known at least whether they are small
+        equations: set[frozenset[tuple[int, float]]] = set()  # two releases between which little changed have most in common
         for table, hidden in releases:
             for key, value in table.values().items():
                 if key not in self._numbers or counts[self._numbers[key]] != value:
                     self._numbers[key] = len(counts)
                     counts.append(value)
-                if key not in hidden:
-                    shown.add(self._numbers[key])
-            equations += [self._equation(dict.fromkeys(total, 1.0)) for total in table.totals]
-            equations += [self._equation({**dict.fromkeys(parts, 1.0), key: -1.0}) for key, parts in table.sums.items()]
-        equations += [self._equation(weights) for weights in facts]
+                if key not in table.unsaid:
+                    said.add(self._numbers[key])
+                    if key not in hidden:
+                        shown.add(self._numbers[key])
+            equations |= {self._equation(dict.fromkeys(total, 1.0)) for total in table.totals}
+            equations |= {self._equation({**dict.fromkeys(parts, 1.0), key: -1.0}) for key, parts in table.sums.items()}
+            for total in table.totals:
+                if not any(table.cells[key] for key in total):
+                    shown.update(self._numbers[key] for key in total)  # a total of 0 shows them all
+        equations |= {self._equation(weights) for weights in facts}
         self._counts = np.array(counts, dtype=float)
-        small = self._counts < threshold
-        moves = ~np.isin(np.arange(len(counts)), list(shown))
-        self._lowest = np.where(moves, np.where(small, 0.0, threshold) - self._counts, 0.0)
-        self._highest = np.where(moves, np.where(small, threshold - 1.0, COUNT_MAX) - self._counts, 0.0)
-        self._equations = _matrix(equations, len(counts))
+        numbers = np.arange(len(counts))
+        small, known, moves = self._counts < threshold, np.isin(numbers, list(said)), ~np.isin(numbers, list(shown))
+        self._lowest = np.where(moves, np.where(small | ~known, 0.0, threshold) - self._counts, 0.0)
+        self._highest = np.where(moves, np.where(small & known, threshold - 1.0, COUNT_MAX) - self._counts, 0.0)
+        self._costs = np.where(
+            moves, 1 + np.log2(1 + self._counts), 0.0
+        )  # a large count tells more than a small one, not in proportion
+        self._equations = _matrix(sorted(map(sorted, equations)), moves)
+        self._places = np.cumsum(moves) - 1  # of an unknown that moves, among those that do
+        self._moves = moves
         self._both_ways = hstack([self._equations, -self._equations])
+        self._reached_low, self._reached_high = np.zeros(len(counts)), np.zeros(len(counts))
 
-    def _equation(self, weights: Mapping[str, float]) -> dict[int, float]:
-        return {self._numbers[key]: weight for key, weight in weights.items()}
+    def _equation(self, weights: Mapping[str, float]) -> frozenset[tuple[int, float]]:
+        return frozenset((self._numbers[key], weight) for key, weight in weights.items())
 
     def range_of(self, key: str) -> Range:
         """Between which values the count can lie, as far as all figures tell."""
@@ -147,13 +161,22 @@ class _System:
         count = self._counts[number]
         return Range(float(count + self._extreme(number, -1)), float(count + self._extreme(number, 1)))
 
-    def _extreme(self, number: int, sign: int) -> float:
-        objective = np.zeros(len(self._counts))
-        objective[number] = -sign
-        bounds = np.column_stack([self._lowest, self._highest])
-        found = _solve(objective, self._equations, bounds)
+    def _extreme(self, number: int, sign: int, whole: bool = False) -> float:
+        """How far one unknown can move down (sign -1) or up (1); `whole`: while all move by whole persons."""
+        if not self._moves[number]:
+            return 0.0
+        place = self._places[number]
+        bounds = np.column_stack([self._lowest[self._moves], self._highest[self._moves]])
+        objective = np.zeros(len(bounds))
+        objective[place] = -sign
+        found = _solve(objective, self._equations, bounds, whole)
         assert found.status == 0, found.message  # to move nothing is always a solution
-        return float(found.x[number])
+        return float(found.x[place])
+
+    def reached(self, key: str, target: int) -> bool:
+        """Whether some answer so far has the key off by as much as `target`, with nothing moved but what is hidden now."""
+        number = self._numbers[key]
+        return bool(self._reached_low[number] <= target <= self._reached_high[number])
 
     def companions(self, key: str, target: int, hidden: Set[str]) -> set[str]:
         """The cells that must be hidden beside those hidden already, so that `key` could lie off by `target`, at the least loss.
@@ -163,41 +186,59 @@ class _System:
         number = self._numbers[key]
         moved = self._least(number, target, hidden)
         if moved is None:
-            nearer = self._extreme(number, 1 if target > 0 else -1)
-            if abs(nearer) < _NOTHING:
+            nearer = round(self._extreme(number, 1 if target > 0 else -1, whole=True))
+            if nearer == 0:
                 return set()
             moved = self._least(number, nearer, hidden)
             assert moved is not None
-        return {other for other in self._newest if abs(moved[self._numbers[other]]) > _NOTHING}
+        np.minimum(self._reached_low, moved, out=self._reached_low)
+        np.maximum(self._reached_high, moved, out=self._reached_high)
+        return {other for other in self._newest if moved[self._numbers[other]]}
 
-    def _least(self, number: int, target: float, hidden: Set[str]) -> Floats | None:
-        """The movements that bring one unknown to `target` and cost least; None if none can."""
+    def _least(self, number: int, target: int, hidden: Set[str]) -> Floats | None:
+        """The movements by whole persons that bring one unknown to `target` and cost least; None if none can."""
+        if not self._moves[number]:
+            return None
         costs = np.zeros(len(self._counts))  # what only earlier releases have is hidden already, or does not move
         shown = [self._numbers[key] for key in self._newest - hidden]
-        costs[shown] = 1 + np.log2(1 + self._counts[shown])  # a large count tells more than a small one, but not in proportion
-        up, down = np.maximum(self._highest, 0), np.maximum(-self._lowest, 0)
+        costs[shown] = self._costs[shown]
+        costs = costs[self._moves]
+        up, down = np.maximum(self._highest[self._moves], 0), np.maximum(-self._lowest[self._moves], 0)
         least, most = np.zeros(2 * len(up)), np.concatenate([up, down])
-        size = len(costs)
-        for place, amount in ((number, max(target, 0.0)), (size + number, max(-target, 0.0))):
+        size, first = len(costs), self._places[number]
+        for place, amount in ((first, max(target, 0)), (size + first, max(-target, 0))):
             least[place] = most[place] = amount
-        found = _solve(np.concatenate([costs, costs]), self._both_ways, np.column_stack([least, most]))
+        arguments = np.concatenate([costs, costs]), self._both_ways, np.column_stack([least, most])
+        found = _solve(*arguments)
+        if found.status != _INFEASIBLE and np.abs(found.x - np.round(found.x)).max() > _NOTHING:
+            found = _solve(*arguments, whole=True)  # tables of three dimensions can have halves for an answer
         if found.status == _INFEASIBLE:
             return None
         assert found.status == 0, found.message
-        moved: Floats = found.x[:size] - found.x[size:]
+        moved = np.zeros(len(self._counts))
+        moved[self._moves] = np.round(found.x[:size] - found.x[size:])
         return moved
 
 
-def _solve(objective: Floats, equations: csr_array, bounds: Floats) -> Any:
-    """The least of a programme whose equations all come to 0."""
+def _solve(objective: Floats, equations: csr_array, bounds: Floats, whole: bool = False) -> Any:
+    """The least of a programme whose equations all come to 0; `whole`: among whole numbers only."""
     # The tables are small: to simplify the programme first takes longer than to solve it.
-    options = {"presolve": False}
-    return linprog(objective, A_eq=equations, b_eq=np.zeros(equations.shape[0]), bounds=bounds, method="highs", options=options)
+    return linprog(
+        objective,
+        A_eq=equations,
+        b_eq=np.zeros(equations.shape[0]),
+        bounds=bounds,
+        method="highs",
+        integrality=np.ones(len(objective)) if whole else None,
+        options={"presolve": whole},
+    )
 
 
-def _matrix(equations: Sequence[Mapping[int, float]], unknowns: int) -> csr_array:
-    """One row per equation, one column per unknown."""
-    rows = [row for row, weights in enumerate(equations) for _ in weights]
-    columns = [column for weights in equations for column in weights]
-    entries = [weight for weights in equations for weight in weights.values()]
-    return csr_array((entries, (rows, columns)), shape=(len(equations), unknowns))
+def _matrix(equations: Sequence[Sequence[tuple[int, float]]], moves: NDArray[np.bool_]) -> csr_array:
+    """One row per equation that anything can move in, one column per unknown that moves."""
+    places = np.cumsum(moves) - 1
+    kept = [part for equation in equations if (part := [(places[number], weight) for number, weight in equation if moves[number]])]
+    rows = [row for row, equation in enumerate(kept) for _ in equation]
+    columns = [place for equation in kept for place, _ in equation]
+    weights = [weight for equation in kept for _, weight in equation]
+    return csr_array((weights, (rows, columns)), shape=(len(kept), int(moves.sum())))
