@@ -63,7 +63,7 @@ class TallyWorker:
         self._events = f"events.{feed}.v1"
         self._log = EventLog(settings, self._events, f"tally-{feed}", instance, self._assigned, self._revoked)
         self._ledger = LedgerOwner(settings, f"tallies.{feed}.v1", FOLD)
-        self._dead = DeadLetters(settings, feed)
+        self._dead = DeadLetters(settings, feed, context.set_not_ready)
         self._parts: dict[int, _Partition] = {}
         self._folds, self._saves = asyncio.Semaphore(FOLDS_MAX), asyncio.Semaphore(SAVES_MAX)
         self._next_cuts = 0.0  # monotonic time before which no cut is made

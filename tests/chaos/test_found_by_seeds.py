@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.indicator_publisher.publisher import Publisher
-from services.shared.runtime.dead_letters import DeadLetters
+from services.shared.runtime.dead_letters import DeadLetters, _Open
 from services.shared.runtime.run_store import LAYOUT, Manifest
 from services.shared.runtime.service import ServiceContext
 from services.shared.runtime.settings import Settings
@@ -26,17 +26,18 @@ def mark(cut: int, entries: dict[str, bytes]) -> bytes:
 
 async def test_a_flush_waits_for_letters_that_another_flush_waits_for_already() -> None:
     """Partitions cut at the same time: the second one saved its state before its letters were safe (seed 109)."""
-    dead = DeadLetters(NOBODY, "border-crossings")
-    letter: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    dead._acks.append(letter)
+    dead = DeadLetters(NOBODY, "border-crossings", lambda _: None)
+    letter = _Open(b"events.border-crossings.v1/0/1", b"", [])
+    letter.answer = asyncio.get_running_loop().create_future()
+    dead._open.append(letter)
     first, second = asyncio.ensure_future(dead.flush()), asyncio.ensure_future(dead.flush())
     for _ in range(5):
         await asyncio.sleep(0)
     assert not first.done()
     assert not second.done()
-    letter.set_result(None)
+    letter.answer.set_result(None)
     await asyncio.gather(first, second)
-    assert dead._acks == []
+    assert dead._open == []
 
 
 def test_a_reader_that_missed_a_tombstone_comes_right_by_reading_from_the_beginning() -> None:

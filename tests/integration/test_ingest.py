@@ -256,7 +256,7 @@ async def test_a_producer_whose_sequence_is_broken_is_replaced_and_goes_on(stack
     event = (b"k", b"v")
     assert await producer.send(FEED.topic, [[event]], b"s") == [1]
     # The broker has seen sequence 1; the client skips some, as it does after a batch that was refused for good.
-    transactions = producer._client._txn_manager
+    transactions = producer._producer.client._txn_manager
     transactions._sequence_numbers[next(iter(transactions._sequence_numbers))] += 5
     assert await producer.send(FEED.topic, [[event]], b"s") == [0]
     await back.wait()

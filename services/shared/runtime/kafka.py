@@ -1,6 +1,7 @@
 """Kafka as every service uses it: producers that lose nothing, consumers that know where they are."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,8 +20,11 @@ REQUEST_BYTES_MAX = 16 << 20  # as max.message.bytes of the event topics: one da
 COMPRESSION = "zstd"
 LINGER_MS = 5  # waiting this long fills batches; nobody notices five milliseconds
 REQUEST_MS_MAX = 30_000  # an unanswered request is given up after this and tried again
+STOP_SECONDS_MAX = 4.0  # of the eight that a service has to drain in: for what was sent and is not flushed yet
 FETCH_BYTES_MAX = 50 << 20  # of one fetch over all partitions
 FETCH_PARTITION_BYTES_MAX = 4 << 20  # of one partition: at 12 partitions a worker holds 48 MiB of fetched records
+
+log = logging.getLogger("tolqyn.kafka")
 
 
 def producer(settings: Settings, client_id: str) -> AIOKafkaProducer:
@@ -62,6 +66,42 @@ async def start_patiently(client: AIOKafkaConsumer | AIOKafkaProducer, stopping:
             if stopping is None or stopping.is_set():
                 raise Unavailable(f"no broker: {error}") from error
             await asyncio.sleep(CONNECT_RETRY_SECONDS)
+
+
+class LastingProducer:
+    """A producer that can be replaced by a new one when it met an error for good (a sequence broken by a refused batch, say).
+
+    `client` is the one to use now. One that was replaced delivers what it still can, and closes in the background.
+    """
+
+    def __init__(self, settings: Settings, client_id: str, stopping: asyncio.Event) -> None:
+        self._settings, self._client_id, self._stopping = settings, client_id, stopping
+        self._closing: set[asyncio.Task[None]] = set()
+        self.client: Any = None
+
+    async def start(self) -> None:
+        """Connect; waits for a broker that is away. Unavailable if the service stops meanwhile."""
+        self.client = producer(self._settings, self._client_id)
+        await start_patiently(self.client, self._stopping)
+
+    async def replace(self) -> None:
+        """Go on with a new client. Unavailable if the service stops before it is connected: the old one stays."""
+        fresh = producer(self._settings, self._client_id)
+        await start_patiently(fresh, self._stopping)
+        closing = asyncio.ensure_future(self.client.stop())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        self.client = fresh
+
+    async def stop(self) -> None:
+        """Flush and close, within `STOP_SECONDS_MAX`."""
+        if self.client is None:
+            return
+        closing = asyncio.ensure_future(self.client.stop())
+        await asyncio.wait({closing, *self._closing}, timeout=STOP_SECONDS_MAX)
+        if not closing.done():
+            log.warning("%s: the broker did not take everything before the end", self._client_id)
+            closing.cancel()
 
 
 @asynccontextmanager

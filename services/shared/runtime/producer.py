@@ -19,7 +19,6 @@ from services.shared.runtime.settings import Settings
 ACK_SECONDS_MAX = 20.0  # a broker that restarts is back within ten; senders wait longer than this before they give up on an answer
 PROBE_SECONDS = 2.0  # how soon a lost broker is noticed without traffic, and how soon its return
 PROBE_SECONDS_MAX = 5.0  # a broker that takes longer to name its topics is as good as away
-STOP_SECONDS_MAX = 4.0  # of the eight that a service has to drain in; what is not flushed by then was never called accepted
 
 log = logging.getLogger("tolqyn.producer")
 
@@ -30,22 +29,20 @@ class EventProducer:
     """One service's way to the log. `start`, then `watch` in the background, `send` at will, `stop`."""
 
     def __init__(self, settings: Settings, client_id: str, stopping: asyncio.Event) -> None:
-        self._settings, self._client_id, self._stopping = settings, client_id, stopping
-        self._client: Any = None
+        self._settings, self._stopping = settings, stopping
+        self._producer = kafka.LastingProducer(settings, client_id, stopping)
         self._broken = asyncio.Event()
-        self._closing: set[asyncio.Task[None]] = set()
         self.in_flight_bytes = 0  # handed to the client, neither acknowledged nor refused yet
 
     async def start(self) -> None:
         """Connect; waits for a broker that is away. Unavailable if the service stops meanwhile."""
-        self._client = kafka.producer(self._settings, self._client_id)
-        await kafka.start_patiently(self._client, self._stopping)
+        await self._producer.start()
 
     async def check_partitions(self, topic: str, expected: int) -> None:
         """ConfigurationError unless a contract topic exists with this many partitions: keys would land elsewhere."""
         name = self._settings.topic(topic)
         try:
-            found = len(await self._client.partitions_for(name))
+            found = len(await self._producer.client.partitions_for(name))
         except UnknownTopicOrPartitionError:
             raise ConfigurationError(f"topic {name} does not exist: run the stack's set-up first") from None
         if found != expected:
@@ -62,7 +59,7 @@ class EventProducer:
         return await asyncio.gather(*lanes)
 
     async def _lane(self, name: str, partition: int, events: Events, headers: list[tuple[str, bytes]]) -> int:
-        client, acknowledged = self._client, 0
+        client, acknowledged = self._producer.client, 0
         sent: list[tuple[asyncio.Future[Any], int]] = []
         try:
             async with asyncio.timeout(ACK_SECONDS_MAX):
@@ -77,7 +74,7 @@ class EventProducer:
             log.warning("partition %d of %s: not acknowledged within %.0f s", partition, name, ACK_SECONDS_MAX)
         except KafkaError as error:
             log.warning("partition %d of %s: %s; starting a new producer", partition, name, type(error).__name__)
-            if client is self._client:
+            if client is self._producer.client:
                 self._broken.set()
         return acknowledged
 
@@ -105,31 +102,20 @@ class EventProducer:
 
     async def _answers(self) -> bool:
         try:
-            return bool(await asyncio.wait_for(self._client.client.force_metadata_update(), PROBE_SECONDS_MAX))
+            return bool(await asyncio.wait_for(self._producer.client.client.force_metadata_update(), PROBE_SECONDS_MAX))
         except (TimeoutError, KafkaError):
             return False
 
     async def _replace(self) -> None:
-        old, fresh = self._client, kafka.producer(self._settings, self._client_id)
         try:
-            await kafka.start_patiently(fresh, self._stopping)
+            await self._producer.replace()
         except Unavailable:
             return  # the service stops
-        self._client = fresh
         self._broken.clear()
-        closing = asyncio.ensure_future(old.stop())
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
 
     async def stop(self) -> None:
-        """Flush and close, within `STOP_SECONDS_MAX`."""
-        if self._client is None:
-            return
-        closing = asyncio.ensure_future(self._client.stop())
-        await asyncio.wait({closing, *self._closing}, timeout=STOP_SECONDS_MAX)
-        if not closing.done():
-            log.warning("the broker did not take everything before the end; nothing of that was called accepted")
-            closing.cancel()
+        """Flush and close, within `kafka.STOP_SECONDS_MAX`. What is not flushed by then was never called accepted."""
+        await self._producer.stop()
 
 
 def _batches(client: Any, events: Events, headers: list[tuple[str, bytes]]) -> Iterator[Any]:

@@ -96,10 +96,25 @@ MUTANTS = (
         (
             (
                 LETTERS,
-                "        await asyncio.gather(*self._acks)\n",
-                "        acks, self._acks = self._acks, []\n        await asyncio.gather(*acks)\n",
+                "            letters = list(self._open)\n",
+                "            letters, self._open = list(self._open), []\n",
+            ),
+            (LETTERS, "        async with self._flushing:", "        if True:"),
+        ),
+    ),
+    Mutant(
+        "a cut does not wait for letters that a producer gave up",
+        (
+            (
+                LETTERS,
+                "                letters = [letter for letter in letters if letter.error]\n",
+                "                letters = []\n",
             ),
         ),
+    ),
+    Mutant(
+        "letters that were given up are sent again by the producer of which the broker takes nothing more",
+        ((LETTERS, "            await self._producer.replace()\n", "            pass\n"),),
     ),
     Mutant(
         "no mark when only the offset moved",
