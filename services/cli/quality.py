@@ -9,10 +9,7 @@ from services.shared.runtime.errors import Failure, UsageError
 from services.shared.runtime.store import Snapshot, Store
 from services.shared.statistics import calendar, plausibility
 from services.shared.statistics.estimate import Absent
-from services.shared.statistics.observation import series_key
-from services.shared.statistics.what_if import Arrival, Outlook, outlooks
-
-TARGET, STOCK = "FOREIGN_STUDENTS_TARGET", series_key("Q", "FOREIGN_STUDENTS")
+from services.shared.statistics.what_if import Arrival, Outlook, of_students
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -48,12 +45,7 @@ def report(snapshot: Snapshot, quarter: int) -> list[str]:
     stated = [r for r in snapshot.references if calendar.last_quarter_of_period(r["period"]) == quarter]
     computed = [key for key in snapshot.observations if key[1] in periods]
     doubts = [finding for finding in plausibility.of_figures(snapshot.observations) if finding.period in periods]
-    stocks = {
-        calendar.parse_quarter(at): o.value
-        for (series, at), o in snapshot.observations.items()
-        if series == STOCK and o.value is not None
-    }
-    seen = outlooks(snapshot.references, TARGET, stocks, quarter) if quarter in stocks else []
+    _, seen = of_students(snapshot.references, snapshot.observations, quarter)
     return [
         f"Quality of {period}, publication {snapshot.publication}",
         "",

@@ -4,9 +4,11 @@ import asyncio
 from contextlib import suppress
 
 from services.dissemination.app import Pages, add_routes
+from services.dissemination.figure import VINTAGES_READ_MAX
 from services.shared.runtime.errors import Unavailable
 from services.shared.runtime.service import ServiceContext, run
 from services.shared.runtime.store import Snapshot, Store
+from services.shared.runtime.vintages import Vintage, vintages
 
 LOOK_SECONDS = 2.0  # how soon readiness follows the database when nobody asks for a page
 
@@ -25,13 +27,17 @@ async def main(context: ServiceContext) -> None:
                 known = known._replace(cut=standing.cut)
         return known
 
+    async def history(series: str, period: str, publication: int) -> list[Vintage]:
+        async with Store.of(context.settings) as store:
+            return await vintages(store, series, period, publication, VINTAGES_READ_MAX)
+
     def on_state(reason: str) -> None:
         if reason:
             context.set_not_ready(reason)
         else:
             context.set_ready()
 
-    pages = Pages(newest, on_state)
+    pages = Pages(newest, history, on_state)
     add_routes(context.web, pages)
     await context.serve()
     while not context.stopping.is_set():

@@ -8,20 +8,22 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import orjson
 from aiohttp import web
 
-from services.dissemination import bulletin, page
+from services.dissemination import bulletin, figure, methods, page
+from services.dissemination.figures import Key
 from services.dissemination.wording import LANGUAGE_DEFAULT, LANGUAGES, parse_period, wording
 from services.shared.runtime import metrics
 from services.shared.runtime.errors import Unavailable
 
 if TYPE_CHECKING:
     from services.shared.runtime.store import Snapshot
+    from services.shared.runtime.vintages import Vintage
 
 SECURITY_HEADERS = {
     # No scripts at all, nothing from elsewhere, in nobody's frame.
@@ -36,9 +38,11 @@ STATIC_CACHE = "public, max-age=31536000, immutable"  # addressed with the editi
 STATIC_CACHE_UNADDRESSED = "public, max-age=300"
 RETRY_AFTER_SECONDS = 5  # a database restarts within seconds
 SNAPSHOT_SECONDS = 1.0  # a burst of requests shares one look at the database
+HISTORIES_AT_ONCE_MAX = 4  # reads of one figure's vintages: each a connection, and PostgreSQL has a hundred for everybody
 PAGES_CACHED_MAX = 64  # three languages of some twenty quarters, each about 60 kB
 
 Reader = Callable[[], Awaitable["Snapshot | None"]]
+History = Callable[[str, str, int], Awaitable[Sequence["Vintage"]]]
 
 
 def tag(snapshot: Snapshot, *parts: str) -> str:
@@ -49,15 +53,18 @@ def tag(snapshot: Snapshot, *parts: str) -> str:
 
 
 class Pages:
-    """Bulletins of the newest snapshot, rendered once each.
+    """Bulletins of the newest snapshot, rendered once each, and pages of its figures.
 
-    `read` gives the newest snapshot and raises Unavailable while the database does not answer; `on_state` is told, at each look,
-    an empty string or why pages cannot be served.
+    `read` gives the newest snapshot, `history` the vintages of (series, period) up to a publication, the newest first; both raise
+    Unavailable while the database does not answer. `on_state` is told, at each look, an empty string or why pages cannot be
+    served.
     """
 
-    def __init__(self, read: Reader, on_state: Callable[[str], None]) -> None:
+    def __init__(self, read: Reader, history: History, on_state: Callable[[str], None]) -> None:
         self._read = read
+        self._history = history
         self._on_state = on_state
+        self._histories = asyncio.Semaphore(HISTORIES_AT_ONCE_MAX)
         self._lock = asyncio.Lock()
         self._snapshot: Snapshot | None = None
         self._failure: Unavailable | None = None
@@ -96,6 +103,14 @@ class Pages:
             self._rendered[key] = body.encode()
         return self._rendered[key]
 
+    async def figure(self, snapshot: Snapshot, key: Key, period: str, language: str, path: str) -> bytes | None:
+        """The page of a figure; None for one that was never published. Raises Unavailable."""
+        async with self._histories:
+            vintages = await self._history(key.series, period, snapshot.publication)
+        if not figure.is_known(snapshot, key, period, vintages):
+            return None
+        return page.render_figure(figure.build(snapshot, key, period, vintages, language), path).encode()
+
 
 PAGES = web.AppKey("pages", Pages)
 
@@ -106,6 +121,9 @@ def add_routes(app: web.Application, pages: Pages) -> None:
     app.middlewares.append(_answer)
     app.router.add_get("/", _newest)
     app.router.add_get("/bulletin/{period}", _period)
+    app.router.add_get("/figure/{key}", _figure)
+    app.router.add_get("/methods", _methods)
+    app.router.add_get("/methods/{name}", _method)
     app.router.add_get("/static/{name}", _static)
 
 
@@ -138,14 +156,61 @@ async def _period(request: web.Request) -> web.Response:
 
 
 async def _page(request: web.Request, snapshot: Snapshot, period: str) -> web.Response:
+    async def render(language: str) -> bytes:
+        return await request.app[PAGES].bulletin(snapshot, period, language, request.path)
+
+    return await _answered(request, lambda language: tag(snapshot, period, language), render)
+
+
+async def _figure(request: web.Request) -> web.Response:
+    try:
+        key, period = figure.parse_key(request.match_info["key"])
+    except ValueError:
+        raise web.HTTPNotFound from None
+    snapshot = await request.app[PAGES].snapshot()
+    if snapshot is None:
+        return _message(request, 404, "figure")
+
+    async def render(language: str) -> bytes | None:
+        return await request.app[PAGES].figure(snapshot, key, period, language, request.path)
+
+    return await _answered(request, lambda language: tag(snapshot, key.series, period, language), render)
+
+
+async def _methods(request: web.Request) -> web.Response:
+    async def render(language: str) -> bytes:
+        return page.render_methods(language, request.path).encode()
+
+    return await _answered(request, lambda language: f"{language}-{page.edition()}", render)
+
+
+async def _method(request: web.Request) -> web.Response:
+    name = request.match_info["name"]
+    if name not in methods.sources():
+        raise web.HTTPNotFound
+
+    async def render(language: str) -> bytes:
+        return page.render_method(name, language, request.path).encode()
+
+    return await _answered(request, lambda language: f"{language}-{page.edition()}", render)
+
+
+async def _answered(
+    request: web.Request, name: Callable[[str], str], render: Callable[[str], Awaitable[bytes | None]]
+) -> web.Response:
+    """A page in the language that was asked for, or 304 if it still is `name`; 404 where `render` finds nothing to say."""
     if request.query.get("lang", LANGUAGE_DEFAULT) not in LANGUAGES:
         return _message(request, 400, "language")
     language = _language(request)
-    name = tag(snapshot, period, language)
-    headers = {"Cache-Control": PAGE_CACHE, "ETag": f'"{name}"', "Content-Language": language}
-    if any(known.value in (name, "*") for known in request.if_none_match or ()):
+    called = name(language)
+    headers = {"Cache-Control": PAGE_CACHE, "ETag": f'"{called}"', "Content-Language": language}
+    if any(known.value == called for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    body = await request.app[PAGES].bulletin(snapshot, period, language, request.path)
+    body = await render(language)
+    if body is None:
+        return _message(request, 404, "figure")
+    if any(known.value == "*" for known in request.if_none_match or ()):  # whatever there is: but there must be something
+        return web.Response(status=304, headers=headers)
     return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from schemas.indicators import catalogue
 from services.dissemination import plots
-from services.dissemination.figures import Figures, Key, Row, newest_reference
-from services.dissemination.layout import Assumption, Assumptions, Bulletin, Chart, Headline, Section, Table
-from services.dissemination.parts import present, section, table
+from services.dissemination.figures import Figures, Key, Row, address, newest_reference
+from services.dissemination.layout import Assumptions, Bulletin, Headline, Part, Section, Table
+from services.dissemination.parts import assumptions, banner, present, records_of, section, stated, table
 from services.dissemination.persons import labour, residence, visitors
+from services.dissemination.targets import outlook
 from services.dissemination.wording import EN_DASH, LANGUAGE_DEFAULT, parse_period, quarters_before, wording
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
         publication=snapshot.publication,
         published_at=words.time(snapshot.published_at),
         cut=_cut(figures),
-        banner=_banner(figures),
+        banner=banner(figures),
         headlines=_headlines(figures),
         sections=sections,
         statuses=tuple((status, words(f"statuses.{status}")) for status in shown),
@@ -78,22 +79,10 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
 
 
 def _cut(figures: Figures) -> str:
-    """How many records of each feed's log are in the publication. A component of the cut is the offset of one partition."""
-    words = figures.words
-    records: dict[str, int] = {}
-    for component, offset in figures.snapshot.cut.items():
-        feed = component.rpartition("/")[0]
-        records[feed] = records.get(feed, 0) + offset
+    """How many records of each feed's log are in the publication."""
+    words, records = figures.words, records_of(figures)
     named = ", ".join(f"{words(f'feed_names.{feed}')} – {words.number(count, 0)}" for feed, count in sorted(records.items()))
     return words("publication.cut_records", values=named) if named else ""
-
-
-def _banner(figures: Figures) -> str:
-    if not figures.simulated:
-        return ""
-    if figures.scale == 1.0:
-        return figures.words("banner.full")
-    return figures.words("banner.scaled", factor=figures.factor)
 
 
 def _crossings(figures: Figures) -> Section:
@@ -114,7 +103,7 @@ def _crossings(figures: Figures) -> Section:
     purposes = [row(Key("ARRIVALS_PURPOSE_SHARE", purpose=p), label=words(f"purposes.{p}")) for p in PURPOSES]
     purposes = sorted((r for r in purposes if r.value is not None), key=lambda r: -(r.value or 0))
     feed = "border-crossings"
-    parts: list[Table | Chart | None] = [
+    parts: list[Part | None] = [
         table(figures, "crossings", flows, feed),
         plots.quarterly(figures),
         plots.rolling(figures),
@@ -139,7 +128,8 @@ def _shares(figures: Figures, indicator: str, contribution: str) -> list[Row]:
     for area in ("CIS", "FAR_ABROAD", *countries):
         row = figures.row(Key(indicator, area), label=words.area(area))
         if contribution:
-            row = replace(row, extra=figures.row(Key(contribution, area)).computed)
+            beside = figures.row(Key(contribution, area))
+            row = replace(row, extra=beside.computed, extra_link=beside.link)
         rows.append(row)
     return rows
 
@@ -200,6 +190,7 @@ def _students(figures: Figures) -> Section:
         "students",
         [
             table(figures, "students", totals, "student-enrolments"),
+            outlook(figures),
             present(figures, "students_citizenship", countries, "student-enrolments", "area_citizenship"),
             plots.bars(figures, "students", countries),
         ],
@@ -230,12 +221,15 @@ def _estimate(figures: Figures, indicator: str, method: str, missing: str) -> Ro
     """An estimate; where it is absent, the reason that the estimating service gives."""
     label = figures.words(f"labels.{indicator}_{method}")
     period, freq = _period_of(figures, method)
-    row = figures.row(Key(indicator, method=method, freq=freq), label=label, period=period, missing=missing)
+    key = Key(indicator, method=method, freq=freq)
+    row = figures.row(key, label=label, period=period, missing=missing)
     if row.status:
         return row
     estimate = figures.snapshot.estimates.get(f"{method}|{period}|{indicator}", {})
     reason = estimate.get("reason", "")
-    return replace(row, note=figures.words.translated(reason)[0]) if reason else row
+    if not reason:
+        return row
+    return replace(row, note=figures.words.translated(reason)[0], link=address(key, period))
 
 
 def _period_of(figures: Figures, method: str) -> tuple[str, str]:
@@ -253,13 +247,9 @@ def _assumptions(figures: Figures) -> tuple[Assumptions, ...]:
         *(("INFORMAL_WORKERS", method) for method in FROM_FREQUENCIES),
     ):
         estimate = figures.snapshot.estimates.get(f"{method}|{_period_of(figures, method)[0]}|{indicator}", {})
-        items = []
-        for assumption in estimate.get("assumptions", ()):
-            text, foreign = words.translated(assumption["text"])
-            rating = assumption["rating"]
-            items.append(Assumption(text, rating, words(f"ratings.{rating}"), foreign))
+        items = assumptions(words, ((a["text"], a["rating"]) for a in estimate.get("assumptions", ())))
         if items:
-            groups.append(Assumptions(words(f"labels.{indicator}_{method}"), tuple(items)))
+            groups.append(Assumptions(words(f"labels.{indicator}_{method}"), items))
     return tuple(groups)
 
 
@@ -287,7 +277,7 @@ def _headlines(figures: Figures) -> tuple[Headline, ...]:
         "informal": (share, [words("headline.interval", interval=share.interval)] if share.interval else []),
     }
     return tuple(
-        Headline(key, words(f"headline.{key}"), found.computed, found.unit, tuple(texts) or (found.note,), found.status)
+        Headline(key, words(f"headline.{key}"), found.computed, found.unit, tuple(texts) or (found.note,), found.status, found.link)
         for key, (found, texts) in lines.items()
     )
 
@@ -298,9 +288,5 @@ def _sources(figures: Figures) -> tuple[str, ...]:
     for figure in ("INFORMAL_SHARE", "MIGRANT_WORKERS_STOCK", "FOREIGN_STUDENTS_TARGET"):
         record = newest_reference(figures.snapshot.references, figure)
         if record is not None:
-            unit = str(record.get("unit", ""))
-            value = words.amount(float(record["value"]), 0 if float(record["value"]).is_integer() else 1, unit)
-            sample = f"; n = {words.number(record['sample_size'], 0)}" if record.get("sample_size") else ""
-            period = words.period(str(record["period"]))
-            lines.append(f"{words(f'references.{figure}')}: {value} ({words.source(str(record['source']))}; {period}{sample})")
+            lines.append(f"{words(f'references.{figure}')}: {stated(words, record)}")
     return tuple(lines)

@@ -30,7 +30,9 @@ _ACADEMIC_YEAR_STARTS = 3  # an academic year begins in September: the third qua
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table, worded. Empty strings mean: nothing to say. `value` is the number behind `computed`."""
+    """One line of a table, worded. Empty strings mean: nothing to say. `value` is the number behind `computed`, `link` the address
+    of the figure's own page; `extra` and `extra_link` are those of a second figure beside it; `links` are the
+    parts of `computed`, each with an address, where it names several."""
 
     label: str
     computed: str
@@ -50,6 +52,9 @@ class Row:
     status: str = ""
     note: str = ""
     extra: str = ""
+    link: str = ""
+    extra_link: str = ""
+    links: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,11 @@ class Key:
         """The code by which the article's statements name this figure; empty for the total."""
         named = [c for c in (self.area, self.purpose, self.category) if c != TOTAL]
         return " ".join(named if self.method == NOT_APPLICABLE else [*named, self.method])
+
+
+def address(key: Key, period: str) -> str:
+    """Where the figure's own page is, without the language."""
+    return f"/figure/{key.series}:{period}"
 
 
 def newest_reference(references: Iterable[dict[str, Any]], figure: str) -> dict[str, Any] | None:
@@ -162,6 +172,7 @@ class Figures:
             period="" if period == self.period else words.period(period),
             status=status,
             note=note,
+            link="" if observation is None else address(key, period),
         )
         statement = self.statement(key, period)
         return row if statement is None else self._with_statement(row, statement, indicator.unit, signed)
@@ -230,6 +241,7 @@ class Figures:
             computed=", ".join(map(words.area, found)) or words("missing.mark"),
             note="" if found else words("missing.no_data"),
             indicator=key.indicator,
+            links=tuple((words.area(area), address(replace(key, area=area), period)) for area in found),
         )
         if not indicator.leading or indicator.period != period:
             return row

@@ -30,6 +30,19 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What is to be said about each of several things, as lines of (label, text) under its heading."""
+
+    key: str
+    caption: str
+    groups: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    source: str
+
+
+Part = Table | Facts | Chart
+
+
+@dataclass(frozen=True)
 class Assumption:
     """One assumption of an estimate with its rating (green, amber or red), worded. `foreign`: the text is not translated."""
 
@@ -54,7 +67,7 @@ class Section:
     key: str
     title: str
     lead: str
-    parts: tuple[Table | Chart, ...]
+    parts: tuple[Part, ...]
     assumptions: tuple[Assumptions, ...] = ()
 
 
@@ -68,6 +81,7 @@ class Headline:
     unit: str
     lines: tuple[str, ...]
     status: str
+    link: str = ""
 
 
 @dataclass(frozen=True)

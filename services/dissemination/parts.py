@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from services.dissemination.figures import Figures, Row
-from services.dissemination.layout import Assumptions, Chart, Section, Table
+from services.dissemination.layout import Assumption, Assumptions, Part, Section, Table
+from services.dissemination.wording import Wording
 
 
 def table(figures: Figures, key: str, rows: Sequence[Row], feed: str, head: str = "indicator", extra_head: str = "") -> Table:
@@ -35,9 +37,42 @@ def present(figures: Figures, key: str, rows: Sequence[Row], feed: str, head: st
     return replace(table(figures, key, present, feed, head), narrow=True) if present else None
 
 
-def section(
-    figures: Figures, key: str, parts: Sequence[Table | Chart | None], assumptions: tuple[Assumptions, ...] = ()
-) -> Section:
+def section(figures: Figures, key: str, parts: Sequence[Part | None], assumptions: tuple[Assumptions, ...] = ()) -> Section:
     words = figures.words
     there = tuple(part for part in parts if part is not None)
     return Section(key, words(f"sections.{key}"), words(f"leads.{key}"), there, assumptions)
+
+
+def banner(figures: Figures) -> str:
+    """That the events are simulated, and at which scale; empty if they are not."""
+    if not figures.simulated:
+        return ""
+    if figures.scale == 1.0:
+        return figures.words("banner.full")
+    return figures.words("banner.scaled", factor=figures.factor)
+
+
+def records_of(figures: Figures) -> dict[str, int]:
+    """How many records of each feed's log are in the publication. A component of the cut is the offset of one partition."""
+    records: dict[str, int] = {}
+    for component, offset in figures.snapshot.cut.items():
+        feed = component.rpartition("/")[0]
+        records[feed] = records.get(feed, 0) + offset
+    return records
+
+
+def assumptions(words: Wording, rated: Iterable[tuple[str, str]]) -> tuple[Assumption, ...]:
+    """Assumptions (text in English, rating), worded."""
+    found = []
+    for sentence, rating in rated:
+        text, foreign = words.translated(sentence)
+        found.append(Assumption(text, rating, words(f"ratings.{rating}"), foreign))
+    return tuple(found)
+
+
+def stated(words: Wording, reference: Mapping[str, Any]) -> str:
+    """A reference figure: its value, and in brackets its source, its period and the size of its sample."""
+    value = float(reference["value"])
+    amount = words.amount(value, 0 if value.is_integer() else 1, str(reference.get("unit", "")))
+    sample = f"; n = {words.number(reference['sample_size'], 0)}" if reference.get("sample_size") else ""
+    return f"{amount} ({words.source(str(reference['source']))}; {words.period(str(reference['period']))}{sample})"

@@ -1,6 +1,6 @@
 """Texts, numbers, dates and country names of the bulletin in one language.
 
-Texts come from texts/<language>.yaml; numbers, dates and countries from Unicode CLDR through babel. Numbers use a real minus sign;
+Texts come from texts/*<language>.yaml; numbers, dates and countries from Unicode CLDR through babel. Numbers use a real minus sign;
 groups and units are joined by no-break spaces, so that a figure never breaks across lines.
 """
 
@@ -64,21 +64,24 @@ def _sentence_pattern(sentence: str) -> re.Pattern[str]:
     texts, names = parts[::2], parts[1::2]
     pattern = re.escape(texts[0])
     for name, text in zip(names, texts[1:], strict=True):
-        pattern += rf"(?P<{name}>-?\d+(?:\.\d+)?)" + re.escape(text)
+        pattern += rf"(?P<{name}>[+-]?\d+(?:\.\d+)?)" + re.escape(text)
     return re.compile(pattern)
 
 
 class Wording:
-    """Everything that the bulletin says in one language. Unknown keys raise KeyError: a text that is missing is a bug."""
+    """Everything that the pages say in one language. Unknown keys raise KeyError: a text that is missing is a bug."""
 
     def __init__(self, language: str) -> None:
         self.language = language
         # British dates for English: the day before the month, as in the two other languages.
         self.locale = Locale.parse("en_GB" if language == "en" else language)
-        source = files("services.dissemination") / "texts" / f"{language}.yaml"
-        tree = yaml.safe_load(source.read_text("utf-8"))
-        self._texts = flatten(tree)
-        self._sentences = [(_sentence_pattern(known), template) for known, template in tree["sentences"].items()]
+        self._texts: dict[str, str] = {}
+        self._sentences: list[tuple[re.Pattern[str], str]] = []
+        for name in (language, f"figure.{language}"):
+            source = files("services.dissemination") / "texts" / f"{name}.yaml"
+            tree = yaml.safe_load(source.read_text("utf-8"))
+            self._texts |= flatten(tree)
+            self._sentences += [(_sentence_pattern(known), template) for known, template in tree["sentences"].items()]
 
     def __call__(self, key: str, **values: object) -> str:
         text = self._texts[key]
@@ -157,9 +160,12 @@ class Wording:
         for pattern, template in self._sentences:
             match = pattern.fullmatch(sentence)
             if match is not None:
-                values = {name: self.number(float(text), 0) for name, text in match.groupdict().items()}
-                return template.format(**values), False
+                return template.format(**{name: self._again(text) for name, text in match.groupdict().items()}), False
         return sentence, self.language != "en"
+
+    def _again(self, text: str) -> str:
+        """A number in a sentence, with as many decimals as it came with."""
+        return self.number(float(text), len(text.partition(".")[2]), sign=text.startswith("+"))
 
     def source(self, source: str) -> str:
         """The name of a source; sources that the texts do not know are named as they were sent."""

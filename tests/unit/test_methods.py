@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from schemas.indicators import units
 from services.shared.statistics.calendar import last_day, parse_quarter
 from services.shared.statistics.estimate import Interval, product, share_variance, wilson
 from services.shared.statistics.frequencies import ASSUMPTIONS, METHODS
+from services.shared.statistics.indicators import observations
 from services.shared.statistics.informality import estimates
+from services.shared.statistics.observation import series_key
 
 PAGES = Path(__file__).parents[2] / "docs" / "methods"
 PAGE_OF = {"SURVEY": "survey-share", "BENCHMARK": "benchmark", "RESIDUAL": "residual"}
@@ -70,6 +73,29 @@ def computed() -> Mapping[str, dict[str, Any]]:
         balance("permits_in_force", "CN", 3_000),
     ]
     return estimates({str(i): entry for i, entry in enumerate(entries)}, LOG_TIME)
+
+
+def test_the_example_of_counts_comes_out_as_printed() -> None:
+    numbers = printed("counts")
+    given = {name: int(text) for name, text in numbers.items() if "." not in text}
+    aggregates = [
+        {"measure": "arrivals", "citizenship": "UZ", "purpose": "transit", "period": "2025-Q1", "value": given["area_before"]},
+        {"measure": "arrivals", "citizenship": "UZ", "purpose": "transit", "period": PERIOD, "value": given["area"]},
+        {"measure": "departures", "destination": "UZ", "period": PERIOD, "value": given["departures"]},
+    ]
+    for period, total, area in (("2025-Q1", "arrivals_before", "area_before"), (PERIOD, "arrivals", "area")):
+        rest = given[total] - given[area]
+        aggregates.append({"measure": "arrivals", "citizenship": "CN", "purpose": "transit", "period": period, "value": rest})
+    found = observations({str(i): entry for i, entry in enumerate(aggregates)}, (), units())
+    for name, series in (
+        ("change", series_key("Q", "ARRIVALS_CHANGE_QOQ")),
+        ("share", series_key("Q", "ARRIVALS_SHARE", "UZ")),
+        ("contribution", series_key("Q", "ARRIVALS_CONTRIBUTION_QOQ", "UZ")),
+        ("balance", series_key("Q", "BORDER_BALANCE")),
+    ):
+        value = found[series, PERIOD].value
+        assert value is not None
+        assert agrees(value, numbers[name]), name
 
 
 def test_the_survey_example_comes_out_as_printed() -> None:

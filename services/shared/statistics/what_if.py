@@ -9,6 +9,9 @@ from scipy.stats import linregress, t
 
 from services.shared.statistics import calendar
 from services.shared.statistics.estimate import Absent
+from services.shared.statistics.observation import Figure, series_key
+
+STUDENTS, STUDENTS_TARGET = series_key("Q", "FOREIGN_STUDENTS"), "FOREIGN_STUDENTS_TARGET"
 
 QUARTERS_PER_YEAR = 4
 QUARTERS_MIN = 6  # of a pace: with fewer, four degrees of freedom are missing and the interval covers everything
@@ -36,6 +39,20 @@ class Outlook(NamedTuple):
     target: Mapping[str, Any]
     growth_required: float | Absent
     arrival: Arrival | Absent
+
+
+def of_students(
+    references: Iterable[Mapping[str, Any]], observations: Mapping[tuple[str, str], Figure], quarter: int
+) -> tuple[float | None, list[Outlook]]:
+    """(foreign students at a quarter's end, what each published target for them would take), of what is published."""
+    stocks = {
+        calendar.parse_quarter(period): float(figure.value)
+        for (series, period), figure in observations.items()
+        if series == STUDENTS and figure.value is not None
+    }
+    if quarter not in stocks:
+        return None, []
+    return stocks[quarter], outlooks(references, STUDENTS_TARGET, stocks, quarter)
 
 
 def outlooks(references: Iterable[Mapping[str, Any]], figure: str, stocks: Mapping[int, float], quarter: int) -> list[Outlook]:

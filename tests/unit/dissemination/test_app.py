@@ -1,7 +1,9 @@
 """The web side: what is answered, with which headers, and what happens when there is nothing to show."""
 
 import json
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +13,15 @@ from aiohttp.test_utils import TestClient, TestServer
 from services.dissemination import app as apps
 from services.dissemination.app import Pages, add_routes
 from services.shared.runtime.errors import Unavailable
-from services.shared.runtime.store import Snapshot
+from services.shared.runtime.store import Published, Snapshot
+from services.shared.runtime.vintages import Vintage
 
 Client = TestClient[web.Request, web.Application]
+
+
+def vintage_of(o: Published) -> Vintage:
+    """The only vintage of a figure that never changed."""
+    return Vintage(o.as_of, o.published_at, o.value, o.lower, o.upper, o.decimals, o.status)
 
 
 class Database:
@@ -31,6 +39,14 @@ class Database:
             raise Unavailable("the database does not answer")
         return self.snapshot
 
+    async def vintages(self, series: str, period: str, publication: int) -> list[Vintage]:
+        if self.away:
+            raise Unavailable("the database does not answer")
+        assert self.snapshot is not None
+        assert publication == self.snapshot.publication
+        published = self.snapshot.observations.get((series, period))
+        return [] if published is None else [vintage_of(published)]
+
 
 @pytest.fixture
 def database(golden: Any) -> Database:
@@ -41,7 +57,7 @@ def database(golden: Any) -> Database:
 async def client(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
     monkeypatch.setattr(apps, "SNAPSHOT_SECONDS", 0.0)
     application = web.Application()
-    add_routes(application, Pages(database.read, database.states.append))
+    add_routes(application, Pages(database.read, database.vintages, database.states.append))
     async with TestClient(TestServer(application)) as made:
         yield made
 
@@ -182,3 +198,77 @@ async def test_figures_are_escaped_wherever_they_come_from(client: Client, datab
     assert "&lt;script&gt;" in text
     assert "<script>" not in text
     assert "<b>bold" not in text
+
+
+FIGURE = "/figure/Q.ARRIVALS._T._T._T._Z:2025-Q2"
+
+
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [("ru", "Въезды иностранных граждан"), ("kk", "Шетел азаматтарының келуі"), ("en", "Arrivals of foreign citizens")],
+)
+async def test_a_figure_has_a_page_of_its_own_with_the_headers_of_the_bulletin(client: Client, language: str, name: str) -> None:
+    answer = await client.get(f"{FIGURE}?lang={language}")
+    text = await answer.text()
+    assert answer.status == 200
+    assert answer.headers["Content-Language"] == language
+    assert "script-src" not in answer.headers["Content-Security-Policy"]
+    assert f"<h1>{name}</h1>" in text
+    assert f'href="{FIGURE}?lang=kk"' in text
+    again = await client.get(f"{FIGURE}?lang={language}", headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status == 304
+
+
+async def test_the_page_of_a_figure_is_another_one_at_the_next_publication(client: Client, database: Database, golden: Any) -> None:
+    tag = (await client.get(FIGURE)).headers["ETag"]
+    golden.put("ARRIVALS", 51234)
+    database.snapshot = golden.snapshot()._replace(publication=42)
+    answer = await client.get(FIGURE, headers={"If-None-Match": tag})
+    assert answer.status == 200
+    assert "51\u00a0234" in await answer.text()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "Q.ARRIVALS._T._T._T._Z:2031-Q1",  # never published
+        "Q.ARRIVALS._T._T._T._Z",
+        "Q.ARRIVALS._T._T._T._Z:2025-Q5",
+        "Q.NOTHING._T._T._T._Z:2025-Q2",
+        "Q.ARRIVALS._T._T._T.SURVEYED:2025-Q2",
+        "Q.ARRIVALS._T._T._T:2025-Q2",
+        "<script>:2025-Q2",
+    ],
+)
+async def test_a_figure_that_was_never_published_is_a_page_that_says_so(client: Client, key: str) -> None:
+    answer = await client.get(f"/figure/{key}?lang=en")
+    assert answer.status == 404
+    assert "<script" not in await answer.text()
+    everything = await client.get(f"/figure/{key}", headers={"If-None-Match": "*"})
+    assert everything.status == 404
+
+
+async def test_a_figure_in_an_unknown_language_is_refused(client: Client) -> None:
+    assert (await client.get(f"{FIGURE}?lang=xx")).status == 400
+
+
+async def test_while_the_database_is_away_a_figure_is_unavailable(client: Client, database: Database) -> None:
+    database.away = True
+    answer = await client.get(FIGURE)
+    assert answer.status == 503
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_every_method_page_is_served_and_no_other_file(client: Client) -> None:
+    text = await (await client.get("/methods?lang=kk")).text()
+    pages = re.findall(r'href="(/methods/[a-z-]+)\?lang=kk"', text)
+    assert len(pages) == len(list((Path(__file__).parents[3] / "docs" / "methods").glob("*.md")))
+    for address in pages:
+        answer = await client.get(f"{address}?lang=en")
+        body = await answer.text()
+        assert answer.status == 200
+        assert body.count("<h1>") == 1
+        assert " style=" not in body
+        assert (await client.get(f"{address}?lang=en", headers={"If-None-Match": answer.headers["ETag"]})).status == 304
+    for address in ("/methods/../operating", "/methods/%2e%2e%2foperating", "/methods/chao.md"):
+        assert (await client.get(address)).status == 404
