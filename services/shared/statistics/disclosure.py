@@ -79,12 +79,11 @@ def protect(table: Table, earlier: Sequence[Released] = (), threshold: int = THR
     values = table.values()
     system = _System([*earlier, Released(table, dict.fromkeys(values, SECONDARY))], threshold)
     hidden = {key for released in earlier for key in released.hidden if key in values} | table.unsaid
-    small = sorted(key for key, value in values.items() if 0 < value < threshold)
-    hidden.update(small)
-    for key in small:
-        for target in (threshold - 1 - values[key], -values[key]):
-            if not system.reached(key, target):
-                hidden.update(system.companions(key, target, hidden))
+    hidden.update(key for key, value in values.items() if 0 < value < threshold)
+    for number, count in system.small():
+        for target in (threshold - 1 - count, -count):
+            if not system.reached(number, target):
+                hidden.update(system.companions(number, target, hidden))
     return {key: SMALL_CELL if values[key] < threshold else SECONDARY for key in sorted(hidden - table.unsaid)}
 
 
@@ -117,6 +116,7 @@ class _System:
     """
 
     def __init__(self, releases: Sequence[Released], threshold: int, facts: Sequence[Fact] = ()) -> None:
+        self._threshold = threshold
         self._numbers: dict[str, int] = {}  # the newest unknown of each key
         self._newest = releases[-1].table.values().keys()
         counts: list[int] = []
@@ -173,17 +173,20 @@ class _System:
         assert found.status == 0, found.message  # to move nothing is always a solution
         return float(found.x[place])
 
-    def reached(self, key: str, target: int) -> bool:
-        """Whether some answer so far has the key off by as much as `target`, with nothing moved but what is hidden now."""
-        number = self._numbers[key]
+    def small(self) -> list[tuple[int, int]]:
+        """The unknowns that are small counts, with these; those too that were small in an earlier release only."""
+        few = (self._counts > 0) & (self._counts < self._threshold) & self._moves
+        return [(number, int(self._counts[number])) for number in few.nonzero()[0].tolist()]
+
+    def reached(self, number: int, target: int) -> bool:
+        """Whether some answer so far has an unknown off by as much as `target`, with nothing moved but what is hidden now."""
         return bool(self._reached_low[number] <= target <= self._reached_high[number])
 
-    def companions(self, key: str, target: int, hidden: Set[str]) -> set[str]:
-        """The cells that must be hidden beside those hidden already, so that `key` could lie off by `target`, at the least loss.
+    def companions(self, number: int, target: int, hidden: Set[str]) -> set[str]:
+        """The cells to hide beside those hidden already so that an unknown could lie off by `target`, at the least loss.
 
         If figures that cannot be hidden do not leave that open: by as much as they do.
         """
-        number = self._numbers[key]
         moved = self._least(number, target, hidden)
         if moved is None:
             nearer = round(self._extreme(number, 1 if target > 0 else -1, whole=True))
