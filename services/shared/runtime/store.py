@@ -205,9 +205,7 @@ class Store:
             await self._lock()
             await self.connection.execute(self._sql(_DDL))
             table = self._sql("{schema}.annex").as_string(self.connection)
-            query = (
-                "select pg_get_constraintdef(oid) from pg_constraint where (conname, conrelid) = ('annex_kind_check', %s::regclass)"
-            )
+            query = "select pg_get_constraintdef(oid) from pg_constraint where conname = %s and conrelid = %s::regclass"
             row = await (await self.connection.execute(query, ["annex_kind_check", table])).fetchone()
             if row is None or any(f"'{kind}'" not in row[0] for kind in KINDS):
                 await self.connection.execute(self._sql(_DDL_KINDS))
