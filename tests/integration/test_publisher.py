@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from services.indicator_publisher.publisher import Publisher
-from services.shared.runtime import kafka, store
+from services.shared.runtime import database as database_module
+from services.shared.runtime import kafka
 from services.shared.runtime.errors import ConfigurationError, Failure, Unavailable
 from services.shared.runtime.ledger import LedgerFollower, LedgerOwner, Position
 from services.shared.runtime.service import ServiceContext
@@ -305,7 +306,7 @@ async def test_of_two_publishers_the_one_with_old_knowledge_is_refused(database:
 
 
 async def test_a_database_whose_answers_never_come_counts_as_away(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "ANSWER_SECONDS_MAX", 1.0)
+    monkeypatch.setattr(database_module, "ANSWER_SECONDS_MAX", 1.0)
     port = int(database.rpartition("/")[0].rpartition(":")[2])
     proxy = Proxy(lambda: port)
     await proxy.start()
@@ -322,10 +323,10 @@ async def test_a_publisher_that_falls_silent_does_not_keep_others_from_publishin
 ) -> None:
     async with Store(database) as silent, Store(database) as other:
         await other.create()
-        monkeypatch.setattr(store, "ANSWER_SECONDS_MAX", 1.0)
+        monkeypatch.setattr(database_module, "ANSWER_SECONDS_MAX", 1.0)
         await silent.connection.execute("begin")
         await silent._lock()
-        monkeypatch.setattr(store, "ANSWER_SECONDS_MAX", SECONDS_MAX)
+        monkeypatch.setattr(database_module, "ANSWER_SECONDS_MAX", SECONDS_MAX)
         assert (await other.publish(publication(1, 1), None, datetime.now(UTC))).standing.publication == 1
 
 

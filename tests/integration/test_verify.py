@@ -12,12 +12,13 @@ import psycopg
 import pytest
 
 from services.indicator_publisher import publisher
+from services.shared.runtime.database import schema_name
 from services.shared.runtime.errors import Failure
 from services.shared.runtime.kafka import producer
 from services.shared.runtime.ledger import LedgerOwner, Position
 from services.shared.runtime.replay import replay
 from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Publication, Standing, Store, schema_name
+from services.shared.runtime.store import Publication, Standing, Store
 from services.shared.runtime.topics import ensure_topics
 from services.shared.statistics.records import joined
 from services.verify.check import Verdict, verify

@@ -5,32 +5,21 @@ none. So what was known at any publication or instant is a query. `position` say
 is true.
 """
 
-import asyncio
-import os
-import re
-import socket
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
-from functools import wraps
-from types import MappingProxyType, TracebackType
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 import psycopg
-from psycopg import sql
 
-from services.shared.runtime.errors import Failure, Unavailable
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.database import Database, available
+from services.shared.runtime.errors import Failure
 from services.shared.statistics.ledger_set import Cut, is_behind
 from services.shared.statistics.observation import Observation
 
-# A connection may hang without ever closing. The largest publication, every figure of six years, takes two seconds.
-ANSWER_SECONDS_MAX = 30.0
-CONNECT_SECONDS_MAX = 5  # a database that does not answer within this is away
-LOCK = 0x746F6C71796E  # "tolqyn": one publisher at a time, whatever else happens
-KEY_LENGTH_MAX = 63  # of a PostgreSQL name
 KINDS = ("reference", "estimate", "quality", "release")  # of annexes
+_KINDS = ", ".join(f"'{kind}'" for kind in KINDS)
 
 _DDL = """
 create schema if not exists {schema};
@@ -58,22 +47,20 @@ create table if not exists {schema}.observation (
 );
 create unique index if not exists observation_current on {schema}.observation (series, period) where until is null;
 create table if not exists {schema}.annex (
-    kind text not null constraint annex_kind_check check (kind in ({kinds})), key text not null, body jsonb not null,
+    kind text not null constraint annex_kind_check check (kind in (<kinds>)), key text not null, body jsonb not null,
     since bigint not null references {schema}.publication, until bigint references {schema}.publication,
     primary key (kind, key, since)
 );
 create unique index if not exists annex_current on {schema}.annex (kind, key) where until is null;
-"""
+""".replace("<kinds>", _KINDS)
 # A database of an earlier version knows fewer kinds. Only then: it would lock out readers for nothing.
 _DDL_KINDS = """
 alter table {schema}.annex drop constraint annex_kind_check,
-    add constraint annex_kind_check check (kind in ({kinds}));
-"""
+    add constraint annex_kind_check check (kind in (<kinds>));
+""".replace("<kinds>", _KINDS)
 
 Key = tuple[str, str]
 V = TypeVar("V")
-R = TypeVar("R")
-P = ParamSpec("P")
 Annex = dict[Key, dict[str, Any]]  # (kind, key) -> body
 NO_BODIES: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
@@ -134,71 +121,10 @@ class Outcome(NamedTuple):
     changes: dict[Key, Published | None]
 
 
-def schema_name(prefix: str) -> str:
-    """The PostgreSQL schema of a stack: stacks with other prefixes can share a database."""
-    tail = re.sub(r"[^a-z0-9]+", "_", prefix.lower()).strip("_")
-    return f"tolqyn_{tail}"[:KEY_LENGTH_MAX] if tail else "tolqyn"
-
-
-def _available(
-    method: Callable[Concatenate["Store", P], Awaitable[R]],
-) -> Callable[Concatenate["Store", P], Coroutine[Any, Any, R]]:
-    """A database that goes away in the middle is bad luck: Unavailable."""
-
-    @wraps(method)
-    async def call(self: "Store", *args: P.args, **kwargs: P.kwargs) -> R:
-        watch = asyncio.get_running_loop().call_later(ANSWER_SECONDS_MAX, self._hang_up)
-        try:
-            return await method(self, *args, **kwargs)
-        except psycopg.OperationalError as error:
-            raise Unavailable(f"the database went away: {str(error).splitlines()[0]}") from error
-        finally:
-            watch.cancel()
-
-    return call  # type: ignore[return-value]
-
-
-class Store:
+class Store(Database):
     """A connection to the published figures. `async with`; raises Unavailable while the database is away."""
 
-    def __init__(self, database_url: str, prefix: str = "") -> None:
-        self._url = database_url
-        self._schema = sql.Identifier(schema_name(prefix))
-        self._connection: psycopg.AsyncConnection[Any] | None = None
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Store":
-        return cls(settings.database(), settings.prefix)
-
-    async def __aenter__(self) -> "Store":
-        try:
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._url, autocommit=True, connect_timeout=CONNECT_SECONDS_MAX, application_name="tolqyn"
-            )
-        except psycopg.OperationalError as error:
-            raise Unavailable(f"the database does not answer: {str(error).splitlines()[0]}") from error
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
-
-    def _hang_up(self) -> None:
-        """End a connection on which no answer comes: whoever waits there gets an OperationalError. A cancelled wait would go on."""
-        if self._connection is not None and not self._connection.closed:
-            with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as line:
-                line.shutdown(socket.SHUT_RDWR)
-
-    @property
-    def connection(self) -> "psycopg.AsyncConnection[Any]":
-        assert self._connection is not None, "use `async with Store(...)`"
-        return self._connection
-
-    def _sql(self, text: str) -> sql.Composed:
-        return sql.SQL(text).format(schema=self._schema, kinds=sql.SQL(", ").join(map(sql.Literal, KINDS)))
-
-    @_available
+    @available
     async def create(self) -> None:
         """Create the tables if they are not there."""
         async with self.connection.transaction():
@@ -210,14 +136,7 @@ class Store:
             if row is None or any(f"'{kind}'" not in row[0] for kind in KINDS):
                 await self.connection.execute(self._sql(_DDL_KINDS))
 
-    async def _lock(self) -> None:
-        """For this transaction, which the server ends when its client has fallen silent: else the lock would stay for hours."""
-        await self.connection.execute(
-            "select pg_advisory_xact_lock(%s), set_config('idle_in_transaction_session_timeout', %s, true)",
-            [LOCK, f"{ANSWER_SECONDS_MAX:.0f}s"],
-        )
-
-    @_available
+    @available
     async def standing(self) -> Standing | None:
         """Where the newest publication stands; None before the first."""
         query = self._sql(
@@ -230,7 +149,7 @@ class Store:
             return None
         return None if row is None else Standing(*row)
 
-    @_available
+    @available
     async def publication_at(self, as_of: int | datetime | None) -> tuple[int, datetime, Cut] | None:
         """(number, time, cut) of the publication that was the newest at a number or instant (None: now)."""
         where: str = "true"
@@ -248,7 +167,7 @@ class Store:
             return None
         return None if row is None else (row[0], row[1].astimezone(UTC), row[2])
 
-    @_available
+    @available
     async def snapshot(self, as_of: int | datetime | None = None) -> Snapshot | None:
         """All that was published at a publication number or instant (default: now); None if nothing was yet."""
         async with self.connection.transaction():
@@ -268,7 +187,7 @@ class Store:
                 ),
                 {"n": number},
             )
-            observations = {(row[0], row[1]): _published(row) async for row in rows}
+            observations = {(row[0], row[1]): as_published(row) async for row in rows}
             annex = await self._annex(number)
         return _snapshot(number, published_at, cut, observations, annex)
 
@@ -281,7 +200,7 @@ class Store:
         )
         return {(row[0], row[1]): row[2] async for row in rows}
 
-    @_available
+    @available
     async def publish(self, new: Publication, known: Snapshot | None, now: datetime) -> Outcome:
         """Publish one cut in one transaction: number it if any figure changed, close old rows, add new ones, move the position.
 
@@ -295,8 +214,10 @@ class Store:
                 raise Failure("another publisher was here: read its figures first")
             if before is not None and is_behind(new.standing.cut, before.cut):
                 raise Failure("a cut behind the published one cannot be published")
+            if before is not None:  # a clock that was put back must not make two publications the newest of one instant
+                now = max(now, before.published_at + timedelta(microseconds=1))
             old, old_annex = (known.observations, _annex_of(known)) if known else ({}, {})
-            gone, fresh = _difference({k: _bare(o) for k, o in old.items()}, new.observations)
+            gone, fresh = _difference({k: bare(o) for k, o in old.items()}, new.observations)
             gone_annex, fresh_annex = _difference(old_annex, new.annex)
             standing = new.standing._replace(
                 publication=before.publication if before else 0, published_at=before.published_at if before else now
@@ -304,7 +225,7 @@ class Store:
             changes: dict[Key, Published | None] = {}
             if before is None or gone or fresh or gone_annex or fresh_annex:
                 standing = standing._replace(publication=standing.publication + 1, published_at=now)
-                changes = dict.fromkeys(gone) | {k: _published((*o, standing.publication, now)) for k, o in fresh.items()}
+                changes = dict.fromkeys(gone) | {k: as_published((*o, standing.publication, now)) for k, o in fresh.items()}
                 await self._number(standing, len(changes))
                 await self._replace("observation", "series, period", gone, [_row(o) for o in fresh.values()], standing.publication)
                 rows = [(kind, key, orjson.dumps(body).decode()) for (kind, key), body in fresh_annex.items()]
@@ -362,16 +283,26 @@ def _snapshot(number: int, published_at: datetime, cut: Cut, observations: dict[
     return Snapshot(number, published_at, cut, observations, references, estimates, qualities, releases)
 
 
-def _published(row: tuple[Any, ...]) -> Published:
-    """Of a row, or of what will be one: a whole number of things is an integer, all else that is there is a float."""
-    series, period, value, lower, upper, unit, decimals, status, confidentiality, since, at = row
-    if value is not None:
-        value = int(value) if decimals == 0 and float(value).is_integer() else float(value)
+def as_value(value: float | None, decimals: int) -> float | int | None:
+    """The value of a row, or of what will be one: a whole number of things is an integer, all else that is there is a float."""
+    if value is None:
+        return None
+    return int(value) if decimals == 0 and float(value).is_integer() else float(value)
+
+
+def as_observation(row: Sequence[Any]) -> Observation:
+    """Of the first nine columns of a row, or of what will be one."""
+    series, period, value, lower, upper, unit, decimals, status, confidentiality = row[:9]
     low, high = (None if limit is None else float(limit) for limit in (lower, upper))
-    return Published(series, period, value, low, high, unit, decimals, status, confidentiality, since, at.astimezone(UTC))
+    return Observation(series, period, as_value(value, decimals), low, high, unit, decimals, status, confidentiality)
 
 
-def _bare(published: Published) -> Observation:
+def as_published(row: Sequence[Any]) -> Published:
+    """Of a row with its publication and the time of that."""
+    return Published(*as_observation(row), row[9], row[10].astimezone(UTC))
+
+
+def bare(published: Published) -> Observation:
     return Observation(*published[:9])
 
 

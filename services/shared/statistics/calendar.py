@@ -41,6 +41,20 @@ def local_day(instant: int) -> int:
     return int(local_days(np.array([instant]))[0])
 
 
+def instant_of(day: int, milliseconds: int) -> int:
+    """The instant at which clocks show a time of a local day: the earlier one where they show it twice, and where they skip it
+    the one at which they would, had they not been put forward."""
+    local = (day + _EPOCH_DAYS) * MILLISECONDS_PER_DAY + milliseconds
+    for offset in sorted({*_OFFSETS.tolist()}, reverse=True):
+        if _offset(local - offset) == offset:
+            return int(local - offset)
+    return local - _offset(local - int(_OFFSETS.max()))
+
+
+def _offset(instant: int) -> int:
+    return int(_OFFSETS[np.searchsorted(_CHANGES, instant, side="right")])
+
+
 def day_number(day: date) -> int:
     return (day - EPOCH).days
 

@@ -99,3 +99,11 @@ def test_a_period_of_any_kind_ends_in_its_last_quarter(period: str, quarter: str
 def test_what_is_no_period_is_refused(period: str) -> None:
     with pytest.raises(ValueError, match="a period is"):
         calendar.last_quarter_of_period(period)
+
+
+def test_the_instant_of_a_local_time_is_the_tz_databases_through_every_change_of_offset() -> None:
+    for day in (*range(0, 2000), *range(8750, 8900)):  # what changes the clock, and some years without
+        for hour in (0, 2, 9, 23):
+            local = datetime.combine(calendar.EPOCH, datetime.min.time()) + timedelta(days=day, hours=hour, minutes=30)
+            expected = local.replace(tzinfo=ALMATY)  # fold 0: the earlier of two, the offset before a gap
+            assert calendar.instant_of(day, (hour * 60 + 30) * 60_000) == round(expected.timestamp() * 1000)
