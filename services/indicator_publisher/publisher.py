@@ -7,6 +7,7 @@ topic is made equal to the database.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,26 +15,34 @@ import orjson
 
 from schemas.indicators import units
 from services.indicator_publisher.alignment import Aligned, Alignment
+from services.indicator_publisher.releases import Place, Releases, no_cells
 from services.shared.runtime import metrics
 from services.shared.runtime.errors import ConfigurationError, Unavailable
 from services.shared.runtime.ledger import LedgerFollower, LedgerOwner, Position, rest_after
+from services.shared.runtime.release_dates import release_calendar
+from services.shared.runtime.release_store import ReleaseStore
 from services.shared.runtime.service import ServiceContext
-from services.shared.runtime.store import Annex, Outcome, Publication, Published, Snapshot, Standing, Store
+from services.shared.runtime.store import Annex, Outcome, Publication, Published, Snapshot, Standing
 from services.shared.statistics.indicators import observations
-from services.shared.statistics.ledger_set import Changes, is_behind
+from services.shared.statistics.ledger_set import Changes, Cut, is_behind
 
 FOLD = 1  # version of the indicators' formulas
 INPUT_FOLD = 1  # version of aggregates and estimates that they understand
 AGGREGATES, ESTIMATES, INDICATORS = "aggregates.quarterly.v1", "estimates.informality.v1", "indicators.v1"
 DATABASE_RETRY_SECONDS = 1.0  # while the database is away
+RELEASE_LOOK_SECONDS = 0.5  # whether a release is asked for or due: it goes out so long after its instant at the most
 
 log = logging.getLogger("tolqyn.publisher")
 
 
-class Publisher:
-    """Publishes until the service stops."""
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
-    def __init__(self, context: ServiceContext) -> None:
+
+class Publisher:
+    """Publishes until the service stops. `now`: the clock that says when releases go out."""
+
+    def __init__(self, context: ServiceContext, now: Callable[[], datetime] = utc_now) -> None:
         self._context = context
         self._units = units()
         self._alignment = Alignment(AGGREGATES, ESTIMATES)
@@ -41,37 +50,68 @@ class Publisher:
         self._estimates: dict[str, dict[str, Any]] = {}
         self._follower = LedgerFollower(context.settings, [AGGREGATES, ESTIMATES], INPUT_FOLD)
         self._ledger = LedgerOwner(context.settings, INDICATORS, FOLD)
-        self._store = Store.of(context.settings)
+        self._now = now
+        self._store = ReleaseStore.of(context.settings)
+        self._releases = Releases(self._store, release_calendar(context.settings), self._units, no_cells, now)
         self._known: Snapshot | None = None
+        self._standing: Standing | None = None  # of what is published
+        self._cut: Cut | None = None  # of the aggregates that are held
         self._owned = False
+        self._turn = asyncio.Lock()  # cuts and releases, one after the other: there is one connection, and one `known`
 
     async def run(self) -> None:
         stopping = self._context.stopping
         await self._ledger.start(stopping)
         await self._follower.start(stopping)
-        keeper = asyncio.ensure_future(self._ledger.keep_right(stopping))
-        work = asyncio.ensure_future(self._work())
+        tasks: list[asyncio.Future[None]] = []
         try:
-            # Whichever ends first: the work because the service stops, either of them because it failed.
-            for done in (await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED))[0]:
+            await self._connect()
+            tasks += [asyncio.ensure_future(one) for one in (self._work(), self._release(), self._ledger.keep_right(stopping))]
+            # Whichever ends first: because the service stops, or because it failed.
+            for done in (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]:
                 done.result()
-            await work
+            await asyncio.gather(*tasks[:2])
         finally:
-            keeper.cancel()
-            work.cancel()
+            for task in tasks:
+                task.cancel()
             await self._follower.stop()
             await self._ledger.stop()
             await self._store.__aexit__(None, None, None)
 
     async def _work(self) -> None:
         """Publish what the ledgers bring, cut by cut."""
-        await self._connect()
         async for adoptions in self._follower.adoptions(self._context.stopping):
             for adoption in adoptions:
                 self._alignment.take(adoption)
             aligned = self._alignment.give()
             if aligned is not None:
-                await self._publish(aligned)
+                started = time.monotonic()
+                async with self._turn:
+                    published = await self._publish(aligned)
+                if published:
+                    took = time.monotonic() - started
+                    metrics.STAGE_CUTS.labels("indicator-publisher").inc()
+                    metrics.STAGE_SECONDS.labels("indicator-publisher").observe(took)
+                    await asyncio.sleep(rest_after(took))
+
+    async def _release(self) -> None:
+        """Freeze releases and make them public, as the calendar wants it and as operators ask."""
+        while not self._context.stopping.is_set():
+            async with self._turn:
+                try:
+                    await self._releases_now()
+                except Unavailable as error:
+                    log.warning("%s", error)
+                    await self._connect()
+            await asyncio.sleep(RELEASE_LOOK_SECONDS)
+
+    async def _releases_now(self) -> None:
+        if self._known is None or self._standing is None:
+            return
+        if self._cut == self._standing.cut:  # else it catches up with what is published: inner cells would be of another cut
+            await self._releases.freeze(Place(self._known, self._standing, self._aggregates))
+        while (outcome := await self._releases.publish(self._known, self._standing)) is not None:
+            await self._take(outcome)
 
     async def _connect(self) -> None:
         """Reach the database, however long it is away, and make the topic equal to what it holds."""
@@ -81,7 +121,8 @@ class Publisher:
                 await self._store.__aenter__()
                 await self._store.create()
                 self._known = await self._store.snapshot()
-                standing = await self._store.standing()
+                await self._releases.load()
+                standing = self._standing = await self._store.standing()
                 if (standing.publication if standing else 0) == (self._known.publication if self._known else 0):
                     break
                 log.info("another publisher published while the figures were read: reading them again")
@@ -96,34 +137,37 @@ class Publisher:
             self._show(standing)
         self._context.set_ready()
 
-    async def _publish(self, aligned: Aligned) -> None:
-        started = time.monotonic()
+    async def _publish(self, aligned: Aligned) -> bool:
+        """Bring what is published to a cut; False if it is there or ahead already, or the service stops."""
         _update(self._aggregates, aligned.aggregates)
         _update(self._estimates, aligned.estimates)
         found = await asyncio.to_thread(observations, self._aggregates, self._estimates.values(), self._units)
         mark = aligned.mark
-        standing = Standing(0, datetime.now(UTC), mark.cut, mark.log_time, mark.identity, FOLD)
+        self._cut = mark.cut
+        standing = Standing(0, self._now(), mark.cut, mark.log_time, mark.identity, FOLD)
         while not self._context.stopping.is_set():
             try:
                 published = await self._store.standing()
                 if published is not None:
                     self._refuse_another_log(standing, published)
                 if published is not None and is_behind(mark.cut, published.cut):
-                    return  # the ledgers are catching up with what is published already
-                new = Publication(found, self._annex(), standing)
-                outcome = await self._store.publish(new, self._known, datetime.now(UTC))
+                    return False  # the ledgers are catching up with what is published already
+                annex = self._annex() | self._releases.annex(found, self._known)
+                new = Publication(self._releases.standing(found), annex, standing)
+                outcome = await self._store.publish(new, self._known, self._now())
                 break
             except Unavailable as error:
                 log.warning("%s", error)
                 await self._connect()
         else:
-            return
-        self._known = outcome.snapshot
+            return False
+        await self._take(outcome)
+        return True
+
+    async def _take(self, outcome: Outcome) -> None:
+        """Hand on what was published."""
+        self._known, self._standing = outcome.snapshot, outcome.standing
         await self._write(outcome)
-        metrics.STAGE_CUTS.labels("indicator-publisher").inc()
-        took = time.monotonic() - started
-        metrics.STAGE_SECONDS.labels("indicator-publisher").observe(took)
-        await asyncio.sleep(rest_after(took))
 
     async def _own(self, standing: Standing) -> None:
         """Make `indicators.v1` equal to the database; not while it is ahead of it (the database is new, or came from a backup)."""

@@ -62,6 +62,7 @@ create index if not exists release_figure_of on {schema}.release_figure (name);
 _FIGURE = ("series", "period", "value", "lower", "upper", "unit", "decimals", "status", "confidentiality")
 
 Figures = dict[Key, Observation]
+Values = dict[str, list[tuple[str, float | None]]]  # period -> (release, value)
 
 
 class Release(NamedTuple):
@@ -196,19 +197,19 @@ class ReleaseStore(Store):
         return figures, {(row[0], row[1]) for row in rows if row[-1]}
 
     @available
-    async def released_values(self, series: str) -> dict[str, list[tuple[str, float | None]]]:
-        """Per period of a series, (release, value) of every public release that concerns the period, in the order they went out.
+    async def released_values(self, series: list[str]) -> dict[str, Values]:
+        """Of each series, per period, (release, value) of every public release that concerns the period, as they went out.
 
-        None: the release holds no such figure, or hides it.
+        None: the release hides the figure. Series that no release has are not there.
         """
         rows = await self._rows(
-            "select x.period, r.name, x.value, x.decimals from {schema}.release_figure x join {schema}.release r using (name) "
-            "where x.series = %s order by x.period, r.publication",
+            "select x.series, x.period, r.name, x.value, x.decimals from {schema}.release_figure x "
+            "join {schema}.release r using (name) where x.series = any(%s) order by x.series, x.period, r.publication",
             series,
         )
-        found: dict[str, list[tuple[str, float | None]]] = {}
-        for period, name, value, decimals in rows:
-            found.setdefault(period, []).append((name, as_value(value, decimals)))
+        found: dict[str, Values] = {}
+        for of, period, name, value, decimals in rows:
+            found.setdefault(of, {}).setdefault(period, []).append((name, as_value(value, decimals)))
         return found
 
     @available
@@ -308,10 +309,9 @@ class ReleaseStore(Store):
         return first[0][0], {(period, final) for period, final in rows}
 
     @available
-    async def confidential(self, period: str) -> tuple[int, list[dict[str, Any]]]:
-        """(number of all frozen releases, what those of the same year must keep hidden, oldest first)."""
-        rows = await self._rows("select period, confidential from {schema}.embargo order by place")
-        return len(rows), [body for of, body in rows if of[:4] == period[:4]]
+    async def confidential(self) -> list[dict[str, Any]]:
+        """What every frozen release must keep hidden, oldest first."""
+        return [row[0] for row in await self._rows("select confidential from {schema}.embargo order by place")]
 
     @available
     async def freeze(self, new: Freezing, at: Standing, now: datetime) -> Named | None:
@@ -340,8 +340,8 @@ class ReleaseStore(Store):
                 ),
                 [
                     str(named), *named, new.request is None, new.due, now, at.publication, _json(at.cut), at.log_time,
-                    _json(at.identity), _json([o for o in new.figures.values() if o.key not in new.inner]),
-                    _json([new.figures[key] for key in new.inner]), _json(new.confidential),
+                    _json(at.identity), _json([list(o) for o in new.figures.values() if o.key not in new.inner]),
+                    _json([list(new.figures[key]) for key in new.inner]), _json(new.confidential),
                 ],
             )  # fmt: skip
             if new.request is not None:

@@ -35,6 +35,7 @@ class Settings:
     pseudonym_key_file: Path = Path(".tolqyn/secrets/pseudonym.key")
     state_dir: Path = Path(".tolqyn/state")
     stack_id_file: Path = Path(".tolqyn/secrets/stack-id")
+    releases_file: Path | None = None  # None: the bundled calendar of releases
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
@@ -54,6 +55,7 @@ class Settings:
             pseudonym_key_file=Path(env.get("TOLQYN_PSEUDONYM_KEY_FILE") or home / "secrets" / "pseudonym.key"),
             state_dir=Path(env.get("TOLQYN_STATE_DIR") or home / "state"),
             stack_id_file=Path(env.get("TOLQYN_STACK_ID_FILE") or home / "secrets" / "stack-id"),
+            releases_file=Path(env["TOLQYN_RELEASES"]).absolute() if env.get("TOLQYN_RELEASES") else None,
         )
 
     def topic(self, name: str) -> str:

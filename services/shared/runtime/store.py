@@ -216,7 +216,7 @@ class Store(Database):
                 raise Failure("a cut behind the published one cannot be published")
             if before is not None:  # a clock that was put back must not make two publications the newest of one instant
                 now = max(now, before.published_at + timedelta(microseconds=1))
-            old, old_annex = (known.observations, _annex_of(known)) if known else ({}, {})
+            old, old_annex = (known.observations, annex_of(known)) if known else ({}, {})
             gone, fresh = _difference({k: bare(o) for k, o in old.items()}, new.observations)
             gone_annex, fresh_annex = _difference(old_annex, new.annex)
             standing = new.standing._replace(
@@ -303,6 +303,7 @@ def as_published(row: Sequence[Any]) -> Published:
 
 
 def bare(published: Published) -> Observation:
+    """Without when it was published."""
     return Observation(*published[:9])
 
 
@@ -310,7 +311,8 @@ def _row(observation: Observation) -> tuple[Any, ...]:
     return tuple(observation)
 
 
-def _annex_of(snapshot: Snapshot) -> Annex:
+def annex_of(snapshot: Snapshot) -> Annex:
+    """All annexes of a snapshot."""
     annex: Annex = {("reference", reference["key"]): reference for reference in snapshot.references}
     for kind, bodies in zip(KINDS[1:], (snapshot.estimates, snapshot.qualities, snapshot.releases), strict=True):
         annex |= {(kind, key): body for key, body in bodies.items()}

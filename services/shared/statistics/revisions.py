@@ -4,7 +4,7 @@ A vintage is a figure as it stood at one release. Revisions compare vintages of 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Vintages = Mapping[str, Sequence[float | None]]  # period -> the figure at each release, first to last; None: not published at it
 
@@ -52,3 +52,33 @@ def measures(vintages: Vintages, later: int) -> Measures | None:
     size = sum(abs(revision) for revision in revisions)
     level = sum(abs(after) for _, after in pairs)
     return Measures(len(pairs), sum(revisions) / len(pairs), size / len(pairs), size / level if level else None)
+
+
+def revision_table(
+    released: Mapping[str, Sequence[tuple[str, float | None]]], newest: Mapping[str, float | None] | None = None
+) -> dict[str, Any]:
+    """The triangle of a series as readers get it, with the measures of each of its columns; can be written as JSON.
+
+    `released`: per period (release, figure) in the order in which they went out. `newest`: per period the figure as it stands now;
+    with it there is one column more, and the measures from the first release to now.
+    """
+    figures = {period: [figure for _, figure in row] for period, row in sorted(released.items())}
+    rows: list[dict[str, Any]] = [
+        {"period": period, "vintages": [{"release": name, "value": figure} for name, figure in row]}
+        | ({} if newest is None else {"newest": newest.get(period)})
+        for period, row in sorted(released.items())
+    ]
+    columns: list[tuple[str, Measures | None]] = [
+        (f"release {later + 1}", measures(figures, later)) for later in range(1, max(map(len, figures.values()), default=0))
+    ]
+    if newest is not None:
+        first = {period: row[:1] for period, row in triangle(figures).items()}
+        columns.append(("now", measures({period: [*row, newest.get(period)] for period, row in first.items()}, 1)))
+    return {
+        "rows": rows,
+        "measures": [
+            {"to": column, "periods": m.periods, "MR": m.mean, "MAR": m.mean_absolute, "RMAR": m.relative_mean_absolute}
+            for column, m in columns
+            if m is not None
+        ],
+    }

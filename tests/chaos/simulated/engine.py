@@ -4,7 +4,7 @@ import asyncio
 import types
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from services.quarterly_aggregates.stage import TALLY_FOLD, AggregatesStage
 from services.shared.runtime import dead_letters, event_log, faust_stage, kafka, ledger
 from services.shared.runtime.errors import Failure, Unavailable
 from services.shared.runtime.ledger import Adoption, LedgerFollower, LedgerOwner
+from services.shared.runtime.release_store import Waiting
 from services.shared.runtime.settings import Settings
 from services.shared.runtime.store import Outcome, Publication, Published, Snapshot, Standing
 from services.shared.statistics import index
@@ -26,6 +27,7 @@ from services.shared.statistics.contribution import CELLS_MAX
 from services.shared.statistics.feeds import FeedRules
 from services.shared.statistics.ledger_set import Cut, LedgerReader, is_behind
 from services.shared.statistics.records import Records
+from services.shared.statistics.release import Released
 from services.tally import decode, partition, worker
 from tests.chaos.simulated import disk
 from tests.chaos.simulated.broker import Broker, Record
@@ -210,6 +212,15 @@ class MemoryStore:
         await self._reach()
         return self._snapshot
 
+    async def released(self) -> Released:
+        return Released()
+
+    async def scheduled(self) -> tuple[datetime | None, set[tuple[str, bool]]]:
+        return None, set()
+
+    async def waiting(self, now: datetime) -> Waiting:
+        return Waiting([], [])
+
     async def publish(self, new: Publication, known: Snapshot | None, now: datetime) -> Outcome:
         await self._reach()
         before = self._snapshot
@@ -251,6 +262,7 @@ class Engine:
         self._broker, self._feed = broker, feed
         self.checker = Checker(broker, oracle, feed)
         self.store = MemoryStore(luck, oracle)
+        self._clock = lambda: datetime.fromtimestamp(broker.clock_ms / 1000, UTC)
         self._settings = Settings(bootstrap_servers="memory", database_url="memory", state_dir=state)
         self._replace(broker, luck)
 
@@ -266,7 +278,7 @@ class Engine:
             put(module, "time", clock)
         put(event_log, "whole_batches", types.SimpleNamespace(install=lambda _: False))
         put(worker, "RunStore", disk.UnluckyStore)
-        put(publisher, "Store", types.SimpleNamespace(of=lambda _: self.store))
+        put(publisher, "ReleaseStore", types.SimpleNamespace(of=lambda _: self.store))
         disk.LUCK[:] = [luck]
         # Small numbers, so that what takes hours at scale happens within seconds.
         put(ledger, "POLL_MS", rng.choice([500, 1500]))
@@ -292,7 +304,7 @@ class Engine:
         return BareHost(context, "estimates", [AGGREGATES], AGGREGATES_FOLD, ESTIMATES, ESTIMATES_FOLD, stage).run()
 
     def publisher(self, context: Context) -> Awaitable[None]:
-        service = publisher.Publisher(context)  # type: ignore[arg-type]
+        service = publisher.Publisher(context, self._clock)  # type: ignore[arg-type]
         check, take = self.checker.follow(), service._alignment.take
 
         def take_checked(adoption: Adoption) -> None:
