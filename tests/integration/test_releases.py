@@ -10,6 +10,7 @@ from services.indicator_publisher.releases import Place, Releases
 from services.shared.runtime.errors import Failure
 from services.shared.runtime.release_store import Freezing, ReleaseStore
 from services.shared.runtime.store import Publication, Snapshot, Standing
+from services.shared.runtime.vintages import vintages
 from services.shared.statistics.observation import Observation
 from services.shared.statistics.release import parse_calendar
 from services.shared.statistics.sdmx_csv import to_csv
@@ -218,21 +219,22 @@ async def test_all_vintages_of_a_figure_are_there_with_the_releases_that_hold_th
     await desk.publish(china=1)
     await desk.publish(total=120)
     await desk.release(final=True)
-    found = await desk.store.vintages(TOTAL, Q2)
-    assert [(v.value, v.status, v.since, v.until, v.releases) for v in found] == [
-        (100, "P", 1, 2, ()),
-        (110, "P", 2, 3, ("2025-Q2.P1",)),
-        (120, "P", 3, 5, ()),
-        (120, "P", 6, 7, ("2025-Q2.F1",)),
-        (120, "A", 7, None, ()),
+    found = await vintages(desk.store, TOTAL, Q2, 7, 99)
+    assert [(v.publication, v.value, v.status, v.releases) for v in found] == [
+        (7, 120, "A", ()),
+        (6, 120, "P", ("2025-Q2.F1",)),
+        (5, None, "", ()),
+        (3, 120, "P", ()),
+        (2, 110, "P", ("2025-Q2.P1",)),
+        (1, 100, "P", ()),
     ]
-    cell = await desk.store.vintages(CELL, Q2)
-    assert [(v.value, v.status, v.since, v.until, v.releases) for v in cell] == [
-        (20, "P", 4, 7, ("2025-Q2.P1",)),
-        (20, "A", 7, None, ("2025-Q2.F1",)),
+    known_then = await vintages(desk.store, TOTAL, Q2, 3, 99)
+    assert [v.releases for v in known_then] == [(), (), ()], "at publication 3 the release was under embargo"
+    cell = await vintages(desk.store, CELL, Q2, 7, 99)
+    assert [(v.publication, v.value, v.status, v.releases) for v in cell] == [
+        (7, 20, "A", ("2025-Q2.F1",)),
+        (4, 20, "P", ("2025-Q2.P1",)),
     ]
-    assert [v.published_at for v in found] == sorted(v.published_at for v in found)
-    assert await desk.store.vintages(TOTAL, "2019-Q1") == []
     assert await desk.store.released_values([TOTAL, "X"]) == {TOTAL: {Q2: [("2025-Q2.P1", 110), ("2025-Q2.F1", 120)]}}
 
 

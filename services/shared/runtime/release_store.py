@@ -21,43 +21,11 @@ from services.shared.runtime.store import (
     Standing,
     Store,
     as_observation,
-    as_published,
     as_value,
 )
 from services.shared.statistics.ledger_set import Cut
 from services.shared.statistics.observation import FINAL, Observation
 from services.shared.statistics.release import Named, Released
-
-_DDL = """
-create table if not exists {schema}.release_request (
-    number bigint primary key generated always as identity,
-    period text not null, final boolean not null, due timestamptz, outcome text, release text
-);
-create table if not exists {schema}.embargo (
-    place bigint not null unique generated always as identity,
-    name text primary key, period text not null, final boolean not null, number integer not null,
-    scheduled boolean not null, due timestamptz not null, frozen_at timestamptz not null,
-    frozen_from bigint not null references {schema}.publication,
-    cut jsonb not null, log_time bigint not null, identity jsonb not null,
-    figures jsonb not null, inner_cells jsonb not null, confidential jsonb not null
-);
-create unique index if not exists embargo_scheduled on {schema}.embargo (period, final) where scheduled;
-create table if not exists {schema}.release (
-    name text primary key, period text not null, final boolean not null, number integer not null, due timestamptz not null,
-    frozen_from bigint not null references {schema}.publication,
-    publication bigint not null unique references {schema}.publication,
-    cut jsonb not null, log_time bigint not null, identity jsonb not null
-);
-create table if not exists {schema}.release_figure (
-    name text not null references {schema}.release,
-    series text not null, period text not null,
-    value double precision, lower double precision, upper double precision,
-    unit text not null, decimals smallint not null, status text not null, confidentiality text not null,
-    is_inner boolean not null,
-    primary key (series, period, name)
-);
-create index if not exists release_figure_of on {schema}.release_figure (name);
-"""
 
 _FIGURE = ("series", "period", "value", "lower", "upper", "unit", "decimals", "status", "confidentiality")
 
@@ -140,36 +108,8 @@ class Answer(NamedTuple):
     publication: int | None
 
 
-class Vintage(NamedTuple):
-    """A figure as it stood from publication `since` until (not including) `until` (None: now).
-
-    `releases`: the names of public releases that hold it as it stood then, oldest first.
-    """
-
-    value: float | int | None
-    lower: float | None
-    upper: float | None
-    status: str
-    confidentiality: str
-    since: int
-    published_at: datetime
-    until: int | None
-    releases: tuple[str, ...]
-
-
 class ReleaseStore(Store):
     """The published figures with their releases."""
-
-    async def create(self) -> None:
-        """Create the tables if they are not there."""
-        await super().create()
-        await self._create_releases()
-
-    @available
-    async def _create_releases(self) -> None:
-        async with self.connection.transaction():
-            await self._lock()
-            await self.connection.execute(self._sql(_DDL))
 
     async def _rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """The rows of a query; none where a database of an earlier version has no such table yet."""
@@ -210,30 +150,6 @@ class ReleaseStore(Store):
         found: dict[str, Values] = {}
         for of, period, name, value, decimals in rows:
             found.setdefault(of, {}).setdefault(period, []).append((name, as_value(value, decimals)))
-        return found
-
-    @available
-    async def vintages(self, series: str, period: str) -> list[Vintage]:
-        """Every value that a figure has had, oldest first. A time at which it was not published has no row."""
-        # What a release froze stood in the publication that it was frozen from; inner cells appear only when it goes out.
-        columns = ", ".join("o." + name for name in _FIGURE)
-        rows = await self._rows(
-            f"select {columns}, o.since, p.published_at, o.until, array("
-            "select r.name from {schema}.release_figure x join {schema}.release r using (name) cross join lateral "
-            "(select case when x.is_inner then r.publication else r.frozen_from end) as stood (at) "
-            "where (x.series, x.period) = (o.series, o.period) "
-            "and stood.at >= o.since and (o.until is null or stood.at < o.until) order by r.publication) "
-            "from {schema}.observation o join {schema}.publication p on p.number = o.since "
-            "where o.series = %s and o.period = %s order by o.since",
-            series,
-            period,
-        )
-        found = []
-        for *row, until, names in rows:
-            o = as_published(row)
-            found.append(
-                Vintage(o.value, o.lower, o.upper, o.status, o.confidentiality, o.as_of, o.published_at, until, tuple(names))
-            )
         return found
 
     # --- for operators ---------------------------------------------------------------------------------------------------------

@@ -52,6 +52,34 @@ create table if not exists {schema}.annex (
     primary key (kind, key, since)
 );
 create unique index if not exists annex_current on {schema}.annex (kind, key) where until is null;
+create table if not exists {schema}.release_request (
+    number bigint primary key generated always as identity,
+    period text not null, final boolean not null, due timestamptz, outcome text, release text
+);
+create table if not exists {schema}.embargo (
+    place bigint not null unique generated always as identity,
+    name text primary key, period text not null, final boolean not null, number integer not null,
+    scheduled boolean not null, due timestamptz not null, frozen_at timestamptz not null,
+    frozen_from bigint not null references {schema}.publication,
+    cut jsonb not null, log_time bigint not null, identity jsonb not null,
+    figures jsonb not null, inner_cells jsonb not null, confidential jsonb not null
+);
+create unique index if not exists embargo_scheduled on {schema}.embargo (period, final) where scheduled;
+create table if not exists {schema}.release (
+    name text primary key, period text not null, final boolean not null, number integer not null, due timestamptz not null,
+    frozen_from bigint not null references {schema}.publication,
+    publication bigint not null unique references {schema}.publication,
+    cut jsonb not null, log_time bigint not null, identity jsonb not null
+);
+create table if not exists {schema}.release_figure (
+    name text not null references {schema}.release,
+    series text not null, period text not null,
+    value double precision, lower double precision, upper double precision,
+    unit text not null, decimals smallint not null, status text not null, confidentiality text not null,
+    is_inner boolean not null,
+    primary key (series, period, name)
+);
+create index if not exists release_figure_of on {schema}.release_figure (name);
 """.replace("<kinds>", _KINDS)
 # A database of an earlier version knows fewer kinds. Only then: it would lock out readers for nothing.
 _DDL_KINDS = """
