@@ -237,7 +237,7 @@ def _vintages(words: Wording, vintages: Sequence[Vintage], unit: str) -> Iterato
         limits = vintage.lower is not None and vintage.upper is not None
         yield VintageRow(
             publication=vintage.publication,
-            time=words.time(vintage.published_at),
+            time=words.time_short(vintage.published_at),
             value=value if vintage.status else words("figure.taken_back"),
             interval=words.interval(vintage.lower or 0, vintage.upper or 0, vintage.decimals) if limits else "",
             change=change,

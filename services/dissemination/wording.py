@@ -131,6 +131,10 @@ class Wording:
         clock = format_datetime(local, "HH:mm:ss", locale=self.locale)
         return f"{day}, {clock}".replace(" ", NO_BREAK_SPACE) + f" ({self('publication.time_zone')}, UTC+5)"
 
+    def time_short(self, moment: datetime) -> str:
+        """A moment in Astana time for a table: `2025-07-01 09:12:45`, which sorts and reads the same in every language."""
+        return f"{moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(ASTANA):%Y-%m-%d %H:%M:%S}"
+
     def period(self, label: str, short: bool = False) -> str:
         """The name of a period: a quarter, a year, an academic year, a day, or a word of the catalogue (`plan`, `newest`)."""
         if _QUARTER.fullmatch(label):
