@@ -19,6 +19,7 @@ from services.dissemination.parts import assumptions, banner, records_of, stated
 from services.dissemination.wording import Wording, wording
 from services.shared.statistics.calendar import last_quarter_of_period, quarter_label
 from services.shared.statistics.observation import DIMENSIONS, NOT_APPLICABLE, SUPPRESSED, TOTAL
+from services.shared.statistics.release import parse_name
 from services.shared.statistics.sdmx_csv import STRUCTURE_ID
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class VintageRow:
     change: str
     status: str
     status_text: str
+    releases: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -243,4 +245,11 @@ def _vintages(words: Wording, vintages: Sequence[Vintage], unit: str) -> Iterato
             change=change,
             status=vintage.status,
             status_text=words(f"statuses.{vintage.status}") if vintage.status else "",
+            releases=tuple(_release(words, name) for name in vintage.releases),
         )
+
+
+def _release(words: Wording, name: str) -> str:
+    named = parse_name(name)
+    kind = "final" if named.final else "provisional"
+    return words(f"figure.release_{kind}", period=words.period(named.period), number=named.number)

@@ -217,6 +217,13 @@ def test_vintages_say_what_changed_and_when_a_figure_was_taken_back(golden: Any)
     ]
 
 
+def test_a_vintage_names_the_releases_that_hold_it(golden: Any) -> None:
+    held = Vintage(9, PUBLISHED_AT, 100, None, None, 0, "A", ("2025-Q2.P1", "2025-Q2.F1"))
+    [row] = built(golden.snapshot(), ARRIVALS, vintages=[held]).vintages
+    assert row.releases == ("second quarter of 2025: provisional release 1", "second quarter of 2025: final release 1")
+    assert row.releases[1] in page.render_figure(built(golden.snapshot(), ARRIVALS, vintages=[held]), "/x")
+
+
 def test_a_figure_that_is_no_longer_published_keeps_its_page(golden: Any) -> None:
     key, period = parse_key("Q.ARRIVALS._T._T._T._Z:2019-Q1")
     history = [Vintage(5, PUBLISHED_AT, None, None, None, 0, ""), Vintage(3, PUBLISHED_AT, 12, None, None, 0, "P")]
