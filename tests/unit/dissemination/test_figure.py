@@ -41,7 +41,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        if self._section:
+        if self._section and tag != "wbr":  # which shows nothing
             self.sections[self._section] = self.sections.get(self._section, "") + " "
         if tag == "section":
             self._section = given.get("id") or ""
