@@ -57,7 +57,7 @@ def _difference(key: Key, published: Published | None, recomputed: Figure | None
     # Of a key that is there on one side only, the value is what to show.
     wrong = {"OBS_VALUE"} if (ours is None) != (theirs is None) else set()
     if ours is not None and theirs is not None:
-        wrong = {name for name in ours if not _equal(name, ours, theirs)}
+        wrong = {name for name in ours if not equal(name, ours, theirs)}
     astray = {"OBS_VALUE"} if (on_topic is None) != (theirs is None) else set()
     if on_topic is not None and theirs is not None:
         astray = {name for name in on_topic.keys() | theirs.keys() if on_topic.get(name) != theirs.get(name)}
@@ -89,7 +89,8 @@ def _of_published(o: Published) -> Attributes:
     }  # fmt: skip
 
 
-def _equal(name: str, mine: Attributes, theirs: Attributes) -> bool:
+def equal(name: str, mine: Attributes, theirs: Attributes) -> bool:
+    """Whether two figures agree in one attribute: counts exactly, other numbers but for the last places."""
     a, b = mine[name], theirs[name]
     numbers = name in ("OBS_VALUE", "LOWER", "UPPER") and a is not None and b is not None
     is_count = mine["DECIMALS"] == 0 and mine["LOWER"] is None

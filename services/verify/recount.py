@@ -112,6 +112,20 @@ class Recount:
             add((e.freq, e.indicator, "_T", "_T", "_T", e.method, e.period), e.value, (e.lower, e.upper), e.status)
         return found
 
+    def inner(self, period: str, log_time: int) -> list[tuple[str, str, str, str, str, int]]:
+        """(freq, indicator, area, category, period, count) of the inner cells of a quarter's release.
+
+        `log_time`: append time of the cut's newest record, ms, if feeds were left out that are not needed for these.
+        """
+        self._spans()
+        self.counts(self.local_day(max(log_time, self._newest_append)))
+        self._run("inner", period=period)
+        return self._rows("SELECT freq, indicator, area, category, period, n FROM inner_cell")
+
+    def frequencies(self) -> list[tuple[int, str, int, int]]:
+        """(year, area, times, persons), once counts are made."""
+        return self._rows("SELECT year, area, times, persons FROM frequency")
+
     def _spans(self) -> None:
         self.database.execute(
             "CREATE OR REPLACE TABLE span AS "
@@ -122,8 +136,11 @@ class Recount:
 
     def counts(self, now: date) -> None:
         """Make the table `counted`, from what stands and the table `span`."""
-        for statement in duckdb.extract_statements(sql("counts")):
-            self.database.execute(statement, {"now": now} if statement.named_parameters else None)
+        self._run("counts", now=now)
+
+    def _run(self, name: str, **parameters: object) -> None:
+        for statement in duckdb.extract_statements(sql(name)):
+            self.database.execute(statement, parameters if statement.named_parameters else None)
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = self.database.execute(query).fetchall()

@@ -5,7 +5,7 @@ And groups can be subtracted from each other and from all, whose estimates are a
 has, or leaves beside it, some but fewer than THRESHOLD of one kind. Page: docs/methods/disclosure.md.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Set
 from itertools import combinations
 
 from services.shared.statistics.areas import GROUPS
@@ -17,28 +17,30 @@ from services.shared.statistics.observation import SECONDARY, SMALL_CELL, TOTAL
 INDICATOR = "INFORMAL_WORKERS"
 
 
-def group_estimates(by_area: Mapping[str, Frequencies], hidden_before: Iterable[str]) -> dict[tuple[str, str], Interval | str]:
+def group_estimates(by_area: Mapping[str, Frequencies], hidden_before: Set[str]) -> dict[tuple[str, str], Interval | str]:
     """(group, method) -> its estimate, or the confidentiality status with which it is hidden; what data cannot carry is not there.
 
     `by_area`: how many persons of a year were found how often, by group and TOTAL. `hidden_before`: groups that an earlier release
     of the year hid; they stay hidden.
     """
-    shown = _shown(by_area, set(hidden_before))
+    shown = _shown(by_area, hidden_before)
     found: dict[tuple[str, str], Interval | str] = {}
     for group in GROUPS:
-        if group not in by_area:
+        if group not in by_area and group not in hidden_before:
             continue
+        table = by_area.get(group, {})
+        status = SMALL_CELL if not table or _tells_of_few(table) else SECONDARY
         for method, estimator in METHODS.items():
             if group in shown:
-                result = estimator(by_area[group])
+                result = estimator(table)
                 if isinstance(result, Interval):
                     found[group, method] = result
             else:
-                found[group, method] = SMALL_CELL if _tells_of_few(by_area[group]) else SECONDARY
+                found[group, method] = status
     return found
 
 
-def _shown(by_area: Mapping[str, Frequencies], hidden: set[str]) -> frozenset[str]:
+def _shown(by_area: Mapping[str, Frequencies], hidden: Set[str]) -> frozenset[str]:
     """As many groups as can be shown together; of as many, those with the most persons."""
     free = [group for group in GROUPS if group in by_area and group not in hidden]
     choices = [frozenset(some) for size in range(len(free) + 1) for some in combinations(free, size)]
@@ -48,13 +50,14 @@ def _shown(by_area: Mapping[str, Frequencies], hidden: set[str]) -> frozenset[st
 
 def _parts(by_area: Mapping[str, Frequencies], shown: frozenset[str]) -> list[Frequencies]:
     """What can be told apart when these groups are shown, and all: the EAEU lies in the CIS, the far abroad beside it."""
-    if not shown:
-        return []
-    everyone, cis, eaeu, far = (
-        by_area.get(area, {}) if area in {TOTAL, *shown} else {} for area in (TOTAL, "CIS", "EAEU", "FAR_ABROAD")
-    )
-    inner = _less(cis, eaeu) if "CIS" in shown else {}
-    return [eaeu, inner, far, _less(_less(everyone, cis if "CIS" in shown else eaeu), far)]
+    tables = {group: by_area[group] for group in shown}
+    if tables.keys() >= {"CIS", "EAEU"}:
+        tables["CIS only"] = _less(tables["CIS"], tables["EAEU"])
+    everyone = by_area.get(TOTAL, {})
+    beside = [_less(everyone, table) for table in tables.values()]
+    if "FAR_ABROAD" in shown:
+        beside += [_less(_less(everyone, table), tables["FAR_ABROAD"]) for name, table in tables.items() if name != "FAR_ABROAD"]
+    return [*tables.values(), *beside]
 
 
 def _less(table: Frequencies, other: Frequencies) -> Frequencies:

@@ -101,6 +101,7 @@ class Engine(NamedTuple):
     """What tally, aggregates, estimates and indicators make of a log, and where it stands then."""
 
     observations: dict[tuple[str, str], Observation]
+    entries: dict[str, dict[str, Any]]
     cut: dict[str, int]
     log_time: int
     identity: dict[str, str]
@@ -119,7 +120,7 @@ def engine(partitions: dict[tuple[str, int], Records]) -> Engine:
     entries = {k: json.loads(v) for k, v in aggregates.changes(log_time).items() if v is not None}
     inputs = {k: v for k, v in entries.items() if v["measure"] in MEASURES}
     found = observations(entries, estimates(inputs, log_time).values(), units())
-    return Engine(found, cut, log_time, identity)
+    return Engine(found, entries, cut, log_time, identity)
 
 
 def add_odd_records(log: Log) -> int:
