@@ -18,6 +18,8 @@ COMMANDS = {
     "settle": "wait until all that was sent is in the published figures",
     "bulletin": "print the bulletin of a quarter",
     "export": "print the published figures, one row per key",
+    "release": "freeze a release of a quarter's figures, or list them",
+    "revisions": "say how far the figures of an indicator moved after their release",
     "quality": "say what does not fit in the figures of a quarter, and what the targets would take",
     "verify": "recompute the published figures from the raw log, by another path",
     "trace": "say where a record is in the log, and which figures contain it",

@@ -32,12 +32,15 @@ def _run(args: argparse.Namespace) -> int:
 
 def parse_as_of(text: str) -> int | datetime:
     """A publication number or an instant; an instant without offset is UTC. Raises UsageError."""
-    if text.isdigit():
-        return int(text)
+    return int(text) if text.isdigit() else parse_instant(text, "--as-of takes a publication number or an instant")
+
+
+def parse_instant(text: str, usage: str) -> datetime:
+    """An instant; one without offset is UTC. Raises UsageError, which begins with `usage`."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError("--as-of takes a publication number or an instant such as 2026-01-31T12:00:00Z") from None
+        raise UsageError(f"{usage} such as 2026-01-31T12:00:00Z") from None
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 

@@ -15,7 +15,7 @@ import orjson
 
 from schemas.indicators import units
 from services.indicator_publisher.alignment import Aligned, Alignment
-from services.indicator_publisher.releases import Place, Releases, no_cells
+from services.indicator_publisher.releases import Place, Releases
 from services.shared.runtime import metrics
 from services.shared.runtime.errors import ConfigurationError, Unavailable
 from services.shared.runtime.ledger import LedgerFollower, LedgerOwner, Position, rest_after
@@ -24,6 +24,7 @@ from services.shared.runtime.release_store import ReleaseStore
 from services.shared.runtime.service import ServiceContext
 from services.shared.runtime.store import Annex, Outcome, Publication, Published, Snapshot, Standing
 from services.shared.statistics.indicators import observations
+from services.shared.statistics.inner_cells import release_cells
 from services.shared.statistics.ledger_set import Changes, Cut, is_behind
 
 FOLD = 1  # version of the indicators' formulas
@@ -52,7 +53,7 @@ class Publisher:
         self._ledger = LedgerOwner(context.settings, INDICATORS, FOLD)
         self._now = now
         self._store = ReleaseStore.of(context.settings)
-        self._releases = Releases(self._store, release_calendar(context.settings), self._units, no_cells, now)
+        self._releases = Releases(self._store, release_calendar(context.settings), self._units, release_cells, now)
         self._known: Snapshot | None = None
         self._standing: Standing | None = None  # of what is published
         self._cut: Cut | None = None  # of the aggregates that are held

@@ -28,10 +28,6 @@ Cells = Callable[..., tuple[Figures, dict[str, Any]]]
 log = logging.getLogger("tolqyn.publisher")
 
 
-def no_cells(*_: object) -> tuple[Figures, dict[str, Any]]:
-    return {}, {}
-
-
 class Place(NamedTuple):
     """Where the publisher stands: what is published, and the aggregates of the same cut."""
 

@@ -270,13 +270,14 @@ async def test_a_request_that_cannot_be_met_is_answered_and_one_taken_back_is_no
     answer = await desk.store.answer(number)
     assert answer is not None
     assert (answer.outcome, answer.release) == ("nothing has been published for 2031-Q1", None)
-    await desk.store.take_back(await desk.store.request(Q2, False, None))
+    assert await desk.store.take_back(await desk.store.request(Q2, False, None))
     assert await desk.step() == []
     number = await desk.store.request(Q2, True, None)
     assert await desk.step() == [2]
     answer = await desk.store.answer(number)
     assert answer is not None
     assert (answer.outcome, answer.release, answer.publication) == ("frozen", "2025-Q2.F1", 2)
+    assert not await desk.store.take_back(number)
 
 
 async def test_a_publisher_started_again_releases_what_was_frozen_and_nothing_twice(desk: Desk) -> None:

@@ -185,10 +185,10 @@ class ReleaseStore(Store):
         return None if row[0] is None else Answer(*row)
 
     @available
-    async def take_back(self, request: int) -> None:
-        """Nobody waits for a request any more: if it was not taken up, it shall not be."""
+    async def take_back(self, request: int) -> bool:
+        """Nobody waits for a request any more. False if it was met already."""
         query = "delete from {schema}.release_request where number = %s and outcome is null"
-        await self.connection.execute(self._sql(query), [request])
+        return (await self.connection.execute(self._sql(query), [request])).rowcount > 0
 
     # --- for the publisher -----------------------------------------------------------------------------------------------------
 
