@@ -1,7 +1,8 @@
-"""The bulletin page in headless Chromium: the real service, on a real PostgreSQL that the real store filled."""
+"""The bulletin and the page of a figure in headless Chromium: the real service, on a real PostgreSQL that the real store filled."""
 
 import asyncio
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -130,3 +131,10 @@ def test_the_page_shows_its_figures_in_the_browser(
         _browse(chromium, tmp_path / "shot", "--hide-scrollbars", f"--screenshot={picture}", f"--window-size={width},2400", url)
         assert _size(picture) == (width, 2400)
         assert picture.stat().st_size > PAGE_BYTES_MIN
+    own = re.search(r'href="(/figure/Q\.INFORMAL_SHARE\.[^"]+)"', document)
+    assert own is not None
+    figure = _browse(chromium, tmp_path / "dump", "--dump-dom", address + own[1]).replace("\u00a0", " ").replace("&nbsp;", " ")
+    day = "2025-07-01 09:12:45"  # its only vintage, in Astana time
+    for text in (expected[0].partition(": ")[2], "31.9–36.2" if language == "en" else "31,9–36,2", "survey-share", day):
+        assert text in figure, text
+    assert urllib.request.urlopen(f"{address}/methods/survey-share?lang={language}", timeout=5).status == 200
