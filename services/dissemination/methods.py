@@ -41,6 +41,12 @@ def sources() -> Mapping[str, str]:
 def method_page(name: str, language: str) -> MethodPage:
     """One of `sources`, with links that keep the reader's language. Raises KeyError for another name: no path is ever opened."""
     text = sources()[name]
+    title, html = rendered(text, language)
+    return MethodPage(name, title, html, tuple(_ASSUMPTION.findall(text)))
+
+
+def rendered(text: str, language: str) -> tuple[str, str]:
+    """(title, HTML of what is below it) of a page that begins with its title. HTML in the page itself is shown, not used."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
     title, tokens = tokens[1].content.replace("`", ""), tokens[3:]
@@ -51,8 +57,7 @@ def method_page(name: str, language: str) -> MethodPage:
             token.children = _links(token.children, language)
             if token.content in RATINGS:
                 token.children = [Token("html_inline", "", 0, content=f'<span class="{token.content}">{token.content}</span>')]
-    html = parser.renderer.render(_scrolling(tokens), parser.options, {})
-    return MethodPage(name, title, html, tuple(_ASSUMPTION.findall(text)))
+    return title, parser.renderer.render(_scrolling(tokens), parser.options, {})
 
 
 def _cell(token: Token) -> None:

@@ -266,6 +266,17 @@ def test_links_between_method_pages_keep_the_language_and_no_link_leads_out() ->
         assert " style=" not in methods.method_page(name, "ru").html
 
 
+def test_a_method_page_keeps_to_the_policy_whatever_is_written_in_it() -> None:
+    table = "| a | b |\n|---|---:|\n| [in](chao.md) | <script>x</script> |"
+    text = f"# A `title`\n\n{table}\n\n[out](https://example.org/) [up](../a.md)\n"
+    title, html = methods.rendered(text, "ru")
+    assert title == "A title"
+    assert '<td class="num">&lt;script&gt;' in html
+    assert '<a href="/methods/chao?lang=ru">in</a>' in html
+    assert "<p>out up</p>" in html
+    assert "style" not in html
+
+
 def test_the_image_carries_the_method_pages() -> None:
     root = Path(__file__).parents[3]
     assert "COPY docs/methods docs/methods" in (root / "deploy" / "Dockerfile").read_text("utf-8")
