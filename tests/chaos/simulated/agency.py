@@ -8,6 +8,8 @@ RECORDS_PER_PARTITION = 5  # few, so that versions of one record meet often
 VERSIONS = 4
 VARIANTS = 4  # different contents that one version is sent with
 DAYS = ("2025-06-29", "2025-06-30", "2025-07-01")
+OFFENCE_DAYS = ("2024-12-31", "2025-01-01", "2025-07-01")
+PERSONS = ("0" * 32, "1" * 32)  # few, so that one is found several times, under two citizenships too
 RUBBISH: tuple[bytes | None, ...] = (b"{not json", None, b'{"version":1,"action":"record"}x')
 
 
@@ -31,6 +33,11 @@ def event(feed: str, partition: int, rng: random.Random) -> tuple[bytes, bytes |
         body["direction"] = "sideways" if rng.random() < 0.02 else content.choice(["arrival", "departure"])
         body["counterpart"] = content.choice(["UZ", "RU"])
         body["purpose"] = content.choice(["employment", "tourism"])
+    elif feed == "migration-violations":
+        body["occurred_on"] = content.choice(OFFENCE_DAYS)
+        body["citizenship"] = content.choice(["UZ", "KG", "CN", "KZ"])
+        body["kind"] = content.choice(["work_without_permit", "work_without_contract", "overstay"])
+        body["person"] = "nobody" if rng.random() < 0.02 else content.choice(PERSONS)
     else:
         body["category"] = content.choice(["1", "seasonal"])
         body["valid_from"] = content.choice(DAYS)

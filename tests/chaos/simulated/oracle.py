@@ -21,6 +21,7 @@ from tests.chaos.simulated.broker import Broker, Record
 UTC_OFFSET = timedelta(hours=5)  # of all dates in the runs
 UNITS = units()
 Content = tuple[str, str, str | None]  # cell, first day, the day on which it ends
+AREAS = {"UZ": ("_T", "CIS"), "KG": ("_T", "CIS", "EAEU"), "CN": ("_T", "FAR_ABROAD"), "KZ": ("_T",)}
 
 
 class Truth(NamedTuple):
@@ -106,7 +107,8 @@ def fold(feed: str, records: list[Record]) -> Truth:
             best[record.key] = read
         elif read[0] == known[0] and read[1] != known[1]:
             letters.add(place)
-    return Truth(_sheets(best), letters, max((r.timestamp for r in records), default=0))
+    sheets = _year_sheets(best) if feed == "migration-violations" else _sheets(best)
+    return Truth(sheets, letters, max((r.timestamp for r in records), default=0))
 
 
 def _read(feed: str, record: Record) -> tuple[int, Content | None] | None:
@@ -117,17 +119,25 @@ def _read(feed: str, record: Record) -> tuple[int, Content | None] | None:
         return None
     if body["action"] == "withdraw":
         return body["version"], None
+    content = _content(feed, body)
+    return None if content is None else (body["version"], content)
+
+
+def _content(feed: str, body: dict[str, str]) -> Content | None:
+    if feed == "migration-violations":
+        if body["person"] == "nobody":
+            return None
+        return "|".join(body[field] for field in ("citizenship", "kind", "person")), body["occurred_on"], None
     if feed == "border-crossings":
         if body["direction"] not in ("arrival", "departure"):
             return None
         day = (datetime.fromisoformat(body["occurred_at"].rstrip("Z")) + UTC_OFFSET).date()
-        cell = "|".join(body[field] for field in ("direction", "citizenship", "counterpart", "purpose"))
-        return body["version"], (cell, day.isoformat(), None)
+        return "|".join(body[field] for field in ("direction", "citizenship", "counterpart", "purpose")), day.isoformat(), None
     ends = date.fromisoformat(body["valid_to"]) + timedelta(days=1)
     if "revoked_on" in body:
         ends = min(ends, date.fromisoformat(body["revoked_on"]))
     first = date.fromisoformat(body["valid_from"])
-    return body["version"], (f"{body['citizenship']}|{body['category']}", first.isoformat(), max(first, ends).isoformat())
+    return f"{body['citizenship']}|{body['category']}", first.isoformat(), max(first, ends).isoformat()
 
 
 def _sheets(best: dict[bytes, tuple[int, Content | None]]) -> dict[str, bytes]:
@@ -146,4 +156,23 @@ def _sheets(best: dict[bytes, tuple[int, Content | None]]) -> dict[str, bytes]:
         if ends[day]:
             sheet["ended"] = [ends[day].get(cell, 0) for cell in cells]
         sheets[day] = json.dumps(sheet, separators=(",", ":")).encode()
+    return sheets
+
+
+def _year_sheets(best: dict[bytes, tuple[int, Content | None]]) -> dict[str, bytes]:
+    """Of a year: so many persons of an area were found at work so many times."""
+    found: dict[tuple[str, str, str], int] = defaultdict(int)
+    for _, content in best.values():
+        if content is not None:
+            citizenship, kind, person = content[0].split("|")
+            if kind != "overstay":
+                for area in AREAS[citizenship]:
+                    found[content[1][:4], area, person] += 1
+    years: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for (year, area, _), times in found.items():
+        years[year][f"{area}|{times}"] += 1
+    sheets = {}
+    for year, persons in years.items():
+        sheet = {"day": f"{year}-01-01", "cells": sorted(persons), "counts": [persons[cell] for cell in sorted(persons)]}
+        sheets[f"{year}-01-01"] = json.dumps(sheet, separators=(",", ":")).encode()
     return sheets

@@ -63,8 +63,9 @@ class World:
     def __init__(self, seed: int, notes: list[str] | None = None) -> None:
         self.seed, self.rng, self.notes = seed, random.Random(seed), notes
         self.loop = SeededLoop(self.rng)
-        self.feed = self.rng.choice(["border-crossings", "border-crossings", "work-permits"])
-        self.partitions = self.rng.choice([1, 2, 2, 3])
+        self.feed = self.rng.choice(["border-crossings", "border-crossings", "work-permits", "migration-violations"])
+        # All offences of a person must meet: that feed has one partition.
+        self.partitions = 1 if self.feed == "migration-violations" else self.rng.choice([1, 2, 2, 3])
         self.tallies = f"tallies.{self.feed}.v1"
         self.ledgers = {self.tallies: self.partitions, AGGREGATES: 1, ESTIMATES: 1, INDICATORS: 1}
         topics = {**self.ledgers, f"events.{self.feed}.v1": self.partitions, LETTERS: 1}
