@@ -1,10 +1,12 @@
-"""Serve the bulletin from what the publisher left in PostgreSQL."""
+"""Serve the bulletin and SDMX REST from what the publisher left in PostgreSQL."""
 
 import asyncio
 from contextlib import suppress
 
 from services.dissemination.app import Pages, add_routes
 from services.dissemination.figure import VINTAGES_READ_MAX
+from services.dissemination.sdmx import web as sdmx
+from services.dissemination.sdmx.archive import StoreArchive
 from services.shared.runtime.errors import Unavailable
 from services.shared.runtime.service import ServiceContext, run
 from services.shared.runtime.store import Snapshot, Store
@@ -39,6 +41,7 @@ async def main(context: ServiceContext) -> None:
 
     pages = Pages(newest, history, on_state)
     add_routes(context.web, pages)
+    sdmx.add_routes(context.web, sdmx.Service(pages.snapshot, StoreArchive(context.settings)))
     await context.serve()
     while not context.stopping.is_set():
         with suppress(Unavailable):  # `on_state` has said so; the next look may find the database again

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
@@ -13,6 +14,7 @@ STRUCTURE_ID = "TOLQYN:KZ_MIG(1.0)"
 ATTRIBUTES = (
     "OBS_VALUE", "LOWER", "UPPER", "UNIT_MEASURE", "DECIMALS", "OBS_STATUS", "CONF_STATUS", "AS_OF", "PUBLISHED_AT",
 )  # fmt: skip
+COLUMNS = (*DIMENSIONS, "TIME_PERIOD", *ATTRIBUTES)
 
 
 class Row(Figure, Protocol):
@@ -32,11 +34,16 @@ class Row(Figure, Protocol):
     def published_at(self) -> Any: ...
 
 
-def _fields(row: Row) -> list[Any]:
-    published_at = row.published_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def instant(moment: datetime) -> str:
+    """A moment of UTC to the millisecond, as every format writes it."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def fields(row: Row) -> list[Any]:
+    """The values of COLUMNS; None for what is absent."""
     return [
         *row.series.split("."), row.period, row.value, row.lower, row.upper, row.unit, row.decimals, row.status,
-        row.confidentiality, row.as_of, published_at,
+        row.confidentiality, row.as_of, instant(row.published_at),
     ]  # fmt: skip
 
 
@@ -48,14 +55,13 @@ def to_csv(rows: Iterable[Row]) -> str:
     """SDMX-CSV 2.0; an absent value is an empty cell."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["STRUCTURE", "STRUCTURE_ID", "ACTION", *DIMENSIONS, "TIME_PERIOD", *ATTRIBUTES])
+    writer.writerow(["STRUCTURE", "STRUCTURE_ID", "ACTION", *COLUMNS])
     for row in _sorted(rows):
-        writer.writerow(["dataflow", STRUCTURE_ID, "I", *("" if field is None else field for field in _fields(row))])
+        writer.writerow(["dataflow", STRUCTURE_ID, "I", *("" if field is None else field for field in fields(row))])
     return out.getvalue()
 
 
 def to_json(rows: Iterable[Row]) -> str:
     """A JSON array of objects with the names of the CSV's columns."""
-    names = [*DIMENSIONS, "TIME_PERIOD", *ATTRIBUTES]
-    objects = [dict(zip(names, _fields(row), strict=True)) for row in _sorted(rows)]
+    objects = [dict(zip(COLUMNS, fields(row), strict=True)) for row in _sorted(rows)]
     return orjson.dumps(objects, option=orjson.OPT_INDENT_2).decode() + "\n"

@@ -1,0 +1,224 @@
+"""SDMX REST v2 over HTTP: data queries of the published figures.
+
+An answer is a function of (publication, query, format, language), so its ETag is too. Errors are `application/problem+json`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import orjson
+from aiohttp import web
+
+from schemas.sdmx.structures import AGENCY, FLOW, VERSION
+from services.dissemination.sdmx import data_csv, data_json, negotiate
+from services.dissemination.sdmx.message import DELETE, INFORMATION, REPLACE, DataSet, Message, limited
+from services.dissemination.sdmx.problem import Problem
+from services.dissemination.sdmx.query import DataQuery, Selection, parse_data_query
+from services.shared.runtime.errors import Unavailable
+
+if TYPE_CHECKING:
+    from services.dissemination.sdmx.archive import Archive
+    from services.shared.runtime.changes import Change
+    from services.shared.runtime.store import Snapshot
+
+ROOT = "/sdmx/v2"
+URL_CHARACTERS_MAX = 8_000  # the server reads lines of 8,190: a longer one would be cut off without a word of why
+OBSERVATIONS_MAX = 250_000  # twice all that six years hold; as JSON some 60 MB
+CHANGES_MAX = 50_000  # a history is read into memory whole: a week of hourly corrections of everything quarterly has fewer
+ANSWERS_AT_ONCE_MAX = (
+    2  # a whole publication takes seconds and a hundred megabytes to write; queries for a few series take a moment
+)
+PACKED_BYTES_MIN = 1_000  # less than a network packet is not worth packing
+PACKING_LEVEL = 6  # zlib's own choice between size and time
+RETRY_AFTER_SECONDS = 5  # a database restarts within seconds
+CACHE = "public, max-age=0, must-revalidate"  # publication is continuous: ask each time, the ETag makes it cheap
+VARY = "Accept, Accept-Encoding, Accept-Language"
+EDITION = "1"  # part of every ETag: raise it when the same figures are written in another way
+
+Newest = Callable[[], Awaitable["Snapshot | None"]]
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class Service:
+    """What the handlers share: `newest` gives the newest snapshot, `archive` what was before."""
+
+    def __init__(self, newest: Newest, archive: Archive) -> None:
+        self.newest, self.archive = newest, archive
+        self.answers = asyncio.Semaphore(ANSWERS_AT_ONCE_MAX)
+
+    async def snapshot(self, as_of: datetime | None) -> Snapshot:
+        """What is published now, or was at a moment. Raises Problem 404 if nothing was."""
+        found = await self.newest()
+        if found is not None and as_of is not None and as_of < found.published_at:
+            found = await self.archive.at(as_of)
+        if found is None:
+            raise Problem(404, "nothing was published" + (" yet" if as_of is None else " at that moment"))
+        return found
+
+
+SERVICE = web.AppKey("sdmx", Service)
+
+
+def add_routes(app: web.Application, service: Service) -> None:
+    """Serve SDMX REST from `app`."""
+    app[SERVICE] = service
+    app.router.add_route("*", ROOT + "/data{rest:(/.*)?}", _guarded(_data))
+    app.router.add_route("*", ROOT + "/{rest:.*}", _guarded(_not_offered))
+
+
+def _guarded(handler: Handler) -> Handler:
+    """Words the errors of a handler; answers GET and HEAD only."""
+
+    async def guarded(request: web.Request) -> web.Response:
+        try:
+            if request.method not in ("GET", "HEAD"):
+                raise Problem(405, "this service is read only: GET or HEAD")
+            if len(request.raw_path) > URL_CHARACTERS_MAX:
+                raise Problem(414, f"an address has at most {URL_CHARACTERS_MAX} characters: ask in several queries")
+            response = await handler(request)
+        except Problem as problem:
+            response = _problem(problem)
+        except Unavailable:
+            response = _problem(Problem(503, "the database does not answer; try again in a few seconds"))
+            response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        response.headers["Vary"] = VARY
+        # Official statistics are for everybody, in a page of anybody's too.
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
+
+    return guarded
+
+
+def _problem(problem: Problem) -> web.Response:
+    response = web.Response(status=problem.status, content_type="application/problem+json", headers={"Cache-Control": "no-store"})
+    title = response.reason
+    response.body = orjson.dumps({"type": "about:blank", "title": title, "status": problem.status, "detail": problem.detail})
+    if problem.status == web.HTTPMethodNotAllowed.status_code:
+        response.headers["Allow"] = "GET, HEAD"
+    return response
+
+
+async def _not_offered(request: web.Request) -> web.Response:
+    resource = request.match_info["rest"].partition("/")[0]
+    if resource in ("metadata", "schema", "registration"):
+        raise Problem(501, f"{resource}: not offered; there are data, structure, availability")
+    raise Problem(404, "there are data, structure, availability")
+
+
+def _after_resource(request: web.Request) -> str:
+    """The raw path after the resource's name: /sdmx/v2/data/..."""
+    return [*request.rel_url.raw_path.split("/", 4), ""][4]
+
+
+async def _data(request: web.Request) -> web.Response:
+    service = request.app[SERVICE]
+    query = parse_data_query(_after_resource(request), request.rel_url.raw_query_string)
+    choice = negotiate.choose_format(request.headers.get("Accept", ""), negotiate.DATA)
+    language = negotiate.choose_language(request.headers.get("Accept-Language", ""))
+    if not query.there:
+        raise Problem(404, f"no such data: there are those of dataflow/{AGENCY}/{FLOW}/{VERSION}")
+    snapshot = await service.snapshot(query.as_of)
+    name = _name(request, snapshot, choice.content_type, language)
+
+    async def body() -> bytes:
+        data_sets = await _data_sets(service, snapshot, query)
+        message = Message(f"KZ_MIG-{snapshot.publication}-{name}", snapshot.published_at, language, query, data_sets)
+        if choice.kind == negotiate.CSV:
+            return await asyncio.to_thread(data_csv.write, message, choice.labels, choice.keys)
+        return await asyncio.to_thread(data_json.write, message)
+
+    headers = {"Content-Type": choice.content_type, "Content-Language": language}
+    return await _answered(request, name, snapshot.published_at, headers, body)
+
+
+async def _data_sets(service: Service, snapshot: Snapshot, query: DataQuery) -> Sequence[DataSet]:
+    """What the query selects. Raises Problem 404 if it is nothing, 413 if it is too much."""
+    if query.include_history:
+        data_sets = await _history(service, snapshot, query)
+    else:
+        rows = await asyncio.to_thread(query.selection.of, snapshot.observations.values())
+        data_sets = [DataSet(INFORMATION, limited(rows, query))]
+        if query.updated_after is not None:
+            after = query.updated_after
+            gone = await service.archive.taken_back(query.selection.keys, after, snapshot.publication)
+            replaced = [row for row in rows if row.published_at > after]
+            deleted = Selection(query.selection.keys, query.selection.of_keys).of(gone)
+            data_sets = [DataSet(REPLACE, limited(replaced, query)), DataSet(DELETE, limited(deleted, query))]
+    data_sets = [one for one in data_sets if one.rows]
+    count = sum(len(one.rows) for one in data_sets)
+    if count > OBSERVATIONS_MAX:
+        raise Problem(413, f"{count} observations, more than {OBSERVATIONS_MAX}: narrow the key, or c[TIME_PERIOD], or set limit")
+    if not count:
+        raise Problem(404, "no data: nothing that is published fits the query")
+    return data_sets
+
+
+async def _history(service: Service, snapshot: Snapshot, query: DataQuery) -> list[DataSet]:
+    """One data set for each publication that changed something, and one for what it took back."""
+    found = await service.archive.changes(query.selection.keys, query.updated_after, snapshot.publication, CHANGES_MAX + 1)
+    if len(found) > CHANGES_MAX:
+        raise Problem(413, f"more than {CHANGES_MAX} changes: narrow the key, or set updatedAfter")
+    data_sets = []
+    of_keys = Selection(query.selection.keys, query.selection.of_keys)
+    for _, of in groupby(found, key=lambda change: change.publication):
+        made: list[Change] = list(of)
+        at = made[0].published_at
+        rows = query.selection.of(change.row for change in made if not change.gone)
+        gone = of_keys.of(change.row for change in made if change.gone)
+        data_sets += [DataSet(REPLACE, limited(rows, query), valid_from=at), DataSet(DELETE, limited(gone, query), valid_to=at)]
+    return data_sets
+
+
+def _name(request: web.Request, snapshot: Snapshot, *parts: str) -> str:
+    """Names all that an answer depends on. The time keeps apart two databases that count alike."""
+    said = (
+        EDITION,
+        snapshot.publication,
+        snapshot.published_at,
+        request.rel_url.raw_path,
+        request.rel_url.raw_query_string,
+        *parts,
+    )
+    return blake2b(repr(said).encode(), digest_size=9).hexdigest()
+
+
+async def _answered(
+    request: web.Request, name: str, changed_at: datetime, headers: dict[str, str], body: Callable[[], Awaitable[bytes]]
+) -> web.Response:
+    """The body, or 304 if the caller has it, packed if the caller can unpack it."""
+    headers |= {"Cache-Control": CACHE, "ETag": f'W/"{name}"'}  # weak: the same answer, packed or not
+    known = {tag.value for tag in request.if_none_match or ()}
+    modified = datetime.fromtimestamp(math.floor(changed_at.timestamp()), UTC)
+    # Dates of HTTP count seconds: before this one is over, another publication may still fall into it.
+    if datetime.now(UTC) - modified > timedelta(seconds=1):
+        headers["Last-Modified"] = modified.strftime("%a, %d %b %Y %H:%M:%S GMT")
+        since = request.if_modified_since
+        if not known and since is not None and modified <= since:
+            return web.Response(status=304, headers=headers)
+    if name in known:
+        return web.Response(status=304, headers=headers)
+    service = request.app[SERVICE]
+    async with service.answers:
+        made = await body()
+        if "*" in known:  # whatever there is: but there must be something
+            return web.Response(status=304, headers=headers)
+        if len(made) >= PACKED_BYTES_MIN and _takes_gzip(request.headers.get("Accept-Encoding", "")):
+            made = await asyncio.to_thread(gzip.compress, made, PACKING_LEVEL, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+    return web.Response(body=made, headers=headers)
+
+
+def _takes_gzip(header: str) -> bool:
+    for item in header.lower().split(","):
+        coding, *parameters = (part.strip() for part in item.split(";"))
+        if coding in ("gzip", "*"):
+            return not any(part.replace(" ", "") in ("q=0", "q=0.0", "q=0.00", "q=0.000") for part in parameters)
+    return False
