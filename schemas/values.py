@@ -18,7 +18,8 @@ Number = int | float
 class Sheet(TypedDict):
     """tallies.<feed>.v1: the absolute counts of one partition on one local day, as columns of equal length.
 
-    A cell is the values of the feed's dimensions joined with `|`; for reference figures it is the record itself as JSON.
+    A cell is the values of the feed's dimensions joined with `|`; for reference figures it is the record itself as JSON. Cells that
+    begin with `~` tell how late the day's records came and what became of them (docs/ledger.md); their counts may be negative.
     """
 
     day: Annotated[str, Field(description="local day, YYYY-MM-DD", json_schema_extra={"format": "date"})]
@@ -31,7 +32,8 @@ class Sheet(TypedDict):
 class Aggregate(TypedDict):
     """aggregates.quarterly.v1: one absolute count; the measure's dimensions stand beside it under their own names, as strings.
 
-    The measure `reference` is no count but a reference figure that stands, with all its fields.
+    The measure `reference` is no count but a reference figure that stands, with all its fields. `reporting` and `corrections` say,
+    by quarter and feed, how late records came and what became of them: services/shared/statistics/reporting.py.
     """
 
     measure: str

@@ -8,8 +8,8 @@ from services.shared.runtime.ledger import Adoption, Position
 from services.shared.statistics.informality import MEASURES, estimates
 from services.shared.statistics.ledger_set import Changes, Mark
 
-FOLD = 1  # version of the estimators
-AGGREGATES_FOLD = 1  # version of the aggregates that they understand
+FOLD = 2  # version of the estimators
+AGGREGATES_FOLD = 2  # version of the aggregates that they understand
 
 
 class EstimatesStage:

@@ -45,8 +45,13 @@ class Cells:
         """The number of a text, a new one if need be; 0 if the contract does not allow the text."""
         known = self._numbers.get(text)
         if known is None:
-            if not self._rules.valid_cell(text):
-                return 0
+            return self.own(text) if self._rules.valid_cell(text) else 0
+        return known
+
+    def own(self, text: str) -> int:
+        """The number of a text that comes from no record."""
+        known = self._numbers.get(text)
+        if known is None:
             known = self._numbers[text] = len(self.texts)
             self.texts.append(text)
         return known

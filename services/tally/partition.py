@@ -3,18 +3,22 @@
 Deterministic: the state after a prefix of the log depends on that prefix and on FOLD only, not on clocks, batches or restarts.
 """
 
+from collections.abc import Iterator
 from hashlib import blake2b
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from services.shared.statistics.contribution import ZERO, Counts, count, merge, slot_days
+from services.shared.statistics.calendar import local_days
+from services.shared.statistics.contribution import ZERO, Counts, Integers, count, merge, slot_days
 from services.shared.statistics.feeds import FeedRules
-from services.shared.statistics.fold import resolve
+from services.shared.statistics.fold import Resolved, resolve
 from services.shared.statistics.index import Run, distinct, filter_of, look_up, merge_runs
 from services.shared.statistics.ledger_set import Changes
 from services.shared.statistics.records import Records, distinct_values
-from services.tally.decode import Cells, decode
+from services.tally.decode import Cells, Decoded, decode
+from services.tally.marginals import Marginals
 
 
 class Effect(NamedTuple):
@@ -39,6 +43,7 @@ class PartitionFold:
     def __init__(self, rules: FeedRules, cells: list[str] | None = None, saved: list[Run] | None = None) -> None:
         self.rules = rules
         self.cells = Cells(rules, cells or [])
+        self._marginals = Marginals(rules.feed, self.cells)
         self.saved: list[Run] = saved or []
         self.fresh: list[Run] = []
         self._counts: list[Counts] = [ZERO, *(run.counts for run in self.saved)]  # their sum; added up when it is asked for
@@ -46,36 +51,46 @@ class PartitionFold:
         self.log_time = 0
         self.last_offset = -1
         self.record_hash = ""
-        self._touched: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
+        self._touched: list[Integers] = []
 
     def fold(self, records: Records) -> Effect:
         """Take records in log order, each exactly once; they start at or after `offset`."""
         assert records.offsets[0] >= self.offset, "records before the fold's offset would count twice"
         decoded = decode(self.rules, self.cells, records)
-        firsts, numbers = distinct(decoded.high, decoded.low)
-        high, low = decoded.high[firsts], decoded.low[firsts]
-        versions, contributions = look_up([*self.saved, *self.fresh], high, low)
-        resolved = resolve(numbers, decoded.versions, decoded.contributions, versions, contributions)
-        changed = resolved.groups
-        if len(changed):
-            counts = count(resolved.contributions, resolved.retracted)
-            self.fresh.append(
-                Run(high[changed], low[changed], resolved.versions, resolved.contributions, counts, filter_of(high[changed]))
-            )
-            self._counts.append(counts)
-            self._touched.append(np.unique(slot_days(counts.slots)))
-        conflicts = decoded.positions[resolved.conflict].tolist()
+        counted = duplicate = 0
+        conflicts: list[int] = []
+        for arrived, part in _by_arrival_day(decoded, records):
+            resolved = self._take(arrived, part)
+            counted += int(resolved.counted.sum())
+            duplicate += int(resolved.duplicate.sum())
+            conflicts += part.positions[resolved.conflict].tolist()
         self.offset = records.offsets[-1] + 1
         self.last_offset = records.offsets[-1]
         self.log_time = max(self.log_time, *distinct_values(records.timestamps))
         self.record_hash = record_hash(records, len(records.offsets) - 1)
-        counted, duplicate = int(resolved.counted.sum()), int(resolved.duplicate.sum())
         return Effect(
             counted,
             duplicate,
             len(decoded.positions) - counted - duplicate - len(conflicts),
             sorted([*decoded.unreadable, *((place, "version_conflict") for place in conflicts)]),
         )
+
+    def _take(self, arrived: int, decoded: Decoded) -> Resolved:
+        """Fold records that all arrived on one local day."""
+        firsts, numbers = distinct(decoded.high, decoded.low)
+        high, low = decoded.high[firsts], decoded.low[firsts]
+        versions, contributions = look_up([*self.saved, *self.fresh], high, low)
+        resolved = resolve(numbers, decoded.versions, decoded.contributions, versions, contributions)
+        changed = resolved.groups
+        net = count(resolved.contributions, resolved.retracted)
+        counts = merge(net, self._marginals.of(arrived, net, decoded.contributions, resolved))
+        if len(changed) or len(counts.slots):  # a conflict changes no record, but is counted
+            self.fresh.append(
+                Run(high[changed], low[changed], resolved.versions, resolved.contributions, counts, filter_of(high[changed]))
+            )
+            self._counts.append(counts)
+            self._touched.append(np.unique(slot_days(counts.slots)))
+        return resolved
 
     @property
     def counts(self) -> Counts:
@@ -101,3 +116,31 @@ class PartitionFold:
 
     def _sheets(self, days: list[int]) -> Changes:
         return self.rules.sheets(days, self.counts, self.cells.texts)
+
+
+def _by_arrival_day(decoded: Decoded, records: Records) -> Iterator[tuple[int, Decoded]]:
+    """(local day, the records that arrived on it), in log order: nearly always all on one day.
+
+    What is counted by days of arrival then does not depend on how the log is cut into batches.
+    """
+    if not len(decoded.positions):
+        return
+    days = np.unique(local_days(np.array([*distinct_values(records.timestamps)], np.int64)))
+    if len(days) == 1:
+        yield int(days[0]), decoded
+        return
+    arrived = local_days(np.fromiter(records.timestamps, np.int64, len(records.timestamps)))[decoded.positions]
+    bounds = [0, *(np.flatnonzero(arrived[1:] != arrived[:-1]) + 1).tolist(), len(arrived)]
+    for begin, end in pairwise(bounds):
+        part = slice(begin, end)
+        yield (
+            int(arrived[begin]),
+            Decoded(
+                decoded.positions[part],
+                decoded.high[part],
+                decoded.low[part],
+                decoded.versions[part],
+                decoded.contributions[part],
+                [],
+            ),
+        )

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from services.indicator_publisher.publisher import Publisher, utc_now
+from services.indicator_publisher.publisher import INPUT_FOLD, Publisher, utc_now
 from services.shared.runtime import kafka
 from services.shared.runtime.ledger import LedgerOwner, Position
 from services.shared.runtime.service import ServiceContext
@@ -17,7 +17,6 @@ from services.shared.statistics.ledger_set import MARK_KIND
 from services.shared.statistics.sdmx_csv import to_csv
 
 AGGREGATES, ESTIMATES, INDICATORS = "aggregates.quarterly.v1", "estimates.informality.v1", "indicators.v1"
-FOLD = 1
 SECONDS_MAX = 30.0  # a publication takes tens of milliseconds
 
 Entries = dict[str, bytes]
@@ -43,7 +42,7 @@ class Stages:
     """Plays the two stages before the publisher: writes whole cuts of aggregates and estimates."""
 
     def __init__(self, settings: Settings) -> None:
-        self._owners = {topic: LedgerOwner(settings, topic, FOLD) for topic in (AGGREGATES, ESTIMATES)}
+        self._owners = {topic: LedgerOwner(settings, topic, INPUT_FOLD) for topic in (AGGREGATES, ESTIMATES)}
         self._standing: dict[str, Entries] = {}
 
     async def start(self) -> None:

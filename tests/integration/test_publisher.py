@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from services.indicator_publisher.publisher import FOLD
 from services.shared.runtime import database as database_module
 from services.shared.runtime import kafka
 from services.shared.runtime.errors import ConfigurationError, Failure, Unavailable
@@ -19,7 +20,6 @@ from tests.chaos.real.proxy import Proxy
 from tests.integration.stages import (
     AGGREGATES,
     ESTIMATES,
-    FOLD,
     INDICATORS,
     SECONDS_MAX,
     Stages,

@@ -14,9 +14,10 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
@@ -32,7 +33,7 @@ from services.shared.runtime.topics import ensure_topics
 
 FEED, PARTITIONS = "work-permits", 4
 EVENTS, SHEETS = f"events.{FEED}.v1", f"tallies.{FEED}.v1"
-FOLD = 1
+FOLD = 2
 SECONDS_MAX = 60.0  # a start takes two seconds, a cut half of one; a machine that does much else gets a minute
 HEADERS = [("schema", f"{FEED}/1".encode())]
 
@@ -83,6 +84,12 @@ def content(event: dict[str, Any]) -> tuple[str, date, date] | None:
     return f"{event['citizenship']}|{event['category']}", first, max(first, last)
 
 
+def late(record: Any, day: date) -> int:
+    """How many local days after a day the broker appended the record."""
+    appended = datetime.fromtimestamp(record.timestamp / 1000, ZoneInfo("Asia/Almaty")).date()
+    return max(0, min(60, (appended - day).days))
+
+
 class Log:
     """What is in the log, as the broker gives it back."""
 
@@ -102,21 +109,32 @@ class Log:
 
     def _count(self, partition: int, records: list[Any]) -> None:
         state: dict[bytes, tuple[int, tuple[str, date, date] | None]] = {}
+        days: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: {"counts": Counter(), "ended": Counter()})
         for record in records:
             event = json.loads(record.value)
-            version, known = event["version"], state.get(record.key)
-            if known is None or version > known[0]:
-                state[record.key] = (version, content(event))
-            elif version == known[0] and content(event) != known[1]:
+            version, known = event["version"], state.get(record.key, (0, None))
+            new, old = content(event), known[1]
+            if version > known[0]:
+                state[record.key] = (version, new)
+                for one, step in ((new, 1), (old, -1)):
+                    if one is not None:
+                        days[one[1].isoformat()]["counts"][f"~delay|permits_issued|{late(record, one[1])}"] += step
+                if old is not None and old != new:
+                    days[old[1].isoformat()]["counts"][f"~{'corrected' if new else 'withdrawn'}|permits_issued"] += 1
+            elif version == known[0] and new != old:
                 self.conflicts.append((partition, record.offset))
-        days: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: {"counts": Counter(), "ended": Counter()})
+                refused = new or old
+                assert refused is not None
+                days[refused[1].isoformat()]["counts"]["~conflict|permits_issued"] += 1
         for _, counted in state.values():
             if counted is not None:
                 cell, first, last = counted
                 days[first.isoformat()]["counts"][cell] += 1
                 days[last.isoformat()]["ended"][cell] += 1
         for day, sheet in days.items():
-            self.sheets[partition, day] = {name: dict(n) for name, n in sheet.items()}
+            found = {name: {cell: n for cell, n in counts.items() if n} for name, counts in sheet.items()}
+            if any(found.values()):
+                self.sheets[partition, day] = found
 
 
 # --- the process, and what it hands on ---------------------------------------------------------------------------------------
@@ -397,7 +415,8 @@ async def test_poison_in_the_topic_is_set_aside_with_its_reason_and_costs_no_goo
         sent = await client.send_and_wait(stack.topic(EVENTS), conflict, b"mol/p-1", partition=1, headers=HEADERS)
     log = await settled(tally, frozenset(expected))
     assert log.conflicts == [(1, sent.offset)]
-    assert sum(sum(s["counts"].values()) for s in log.sheets.values()) == 2 * len(poison)
+    counted = sum(n for sheet in log.sheets.values() for cell, n in sheet["counts"].items() if not cell.startswith("~"))
+    assert counted == 2 * len(poison)
     letters = {(x.origin_partition, x.origin_offset): x for x in await open_letters(stack)}
     assert {place: x.reason for place, x in letters.items()} == {**expected, (1, sent.offset): "version_conflict"}
     for place, (key, value, headers, _) in zip(expected, poison, strict=True):

@@ -20,6 +20,7 @@ guests, medical          citizenship                 stays
 violations               area                        persons found at work without papers in a year, by how often (offences.py)
 branches                                             institutions that are branches and have an open enrolment
 reference                figure|record key           a published figure, as it was sent
+reporting, corrections   feed                        how late records came, and what became of them (reporting.py)
 """
 
 from collections import defaultdict
@@ -31,13 +32,17 @@ import orjson
 
 from services.shared.statistics import calendar
 from services.shared.statistics.areas import HOME, groups_of
+from services.shared.statistics.flows import flow_of
 from services.shared.statistics.ledger_set import Changes
 from services.shared.statistics.observation import TOTAL
 from services.shared.statistics.offences import FEED as OFFENCES
 from services.shared.statistics.offences import Frequencies
+from services.shared.statistics.reporting import Reporting
 from services.shared.statistics.sheet import Sheet, decode
 
 ROLLING_DAYS = 91  # thirteen whole weeks: no weekday weighs more than another
+
+_NO_SHEET = Sheet("", {}, {}, {})
 
 Series = tuple[str, str]  # (measure, dimensions joined by "|")
 _FIELDS = {
@@ -71,10 +76,10 @@ class _Effects(NamedTuple):
 
 def _crossing(cell: str) -> _Effects:
     direction, citizenship, counterpart, purpose = cell.split("|")
-    arrives = direction == "arrival"
+    measure, arrives = flow_of("border-crossings", cell), direction == "arrival"
     if citizenship == HOME:
-        return _Effects(flows=(("citizens_in" if arrives else "citizens_out", counterpart),))
-    measure, area = ("arrivals", citizenship) if arrives else ("departures", counterpart)
+        return _Effects(flows=((measure, counterpart),))
+    area = citizenship if arrives else counterpart
     balance: tuple[tuple[Series, int], ...] = ()
     if purpose == "employment":
         balance = ((("employment_balance", citizenship), 1 if arrives else -1), (("employment_crossings", citizenship), 1))
@@ -98,9 +103,8 @@ def _enrolment(cell: str) -> _Effects:
 
 def _residence(cell: str) -> _Effects:
     direction, citizenship, counterpart, purpose = cell.split("|")
-    if direction == "arrival":
-        return _Effects(flows=(("residence_arrivals", f"{citizenship}|{purpose}"),))
-    return _Effects(flows=(("residence_departures", counterpart),))
+    dimensions = f"{citizenship}|{purpose}" if direction == "arrival" else counterpart
+    return _Effects(flows=((flow_of("residence-registrations", cell), dimensions),))
 
 
 def _emigration(cell: str) -> _Effects:
@@ -108,8 +112,8 @@ def _emigration(cell: str) -> _Effects:
 
 
 def _stay(cell: str) -> _Effects:
-    citizenship, kind = cell.split("|")
-    return _Effects(flows=(("guests" if kind == "guest" else "medical", citizenship),))
+    citizenship, _ = cell.split("|")
+    return _Effects(flows=((flow_of("visitor-stays", cell), citizenship),))
 
 
 _EFFECTS = {
@@ -132,6 +136,7 @@ class Aggregates:
         self._days: dict[Series, dict[int, int]] = defaultdict(dict)  # stocks and rolling sums: by day
         self._feed_days: dict[str, dict[int, int]] = defaultdict(dict)  # how much stands on each day of a feed
         self._offences = Frequencies()
+        self._reporting = Reporting()
         self._references: dict[str, int] = defaultdict(int)  # texts, with how often they stand
         self._touched: set[Series] = set()
         self._span: tuple[object, ...] = ()
@@ -148,8 +153,10 @@ class Aggregates:
             self._replace(feed, calendar.parse_day(day), old, value)
 
     def _replace(self, feed: str, day: int, old: bytes | None, new: bytes | None) -> None:
-        before = decode(old) if old is not None else Sheet("", {}, {})
-        after = decode(new) if new is not None else Sheet("", {}, {})
+        before = decode(old) if old is not None else _NO_SHEET
+        after = decode(new) if new is not None else _NO_SHEET
+        for cell, change in _differences(before.marginals, after.marginals):
+            self._reporting.add(feed, day, cell, change)
         for cell, change in _differences(before.counts, after.counts):
             if feed == OFFENCES:
                 self._offences.add(day, cell, change)
@@ -212,7 +219,7 @@ class Aggregates:
                 entries.setdefault(key, None)
                 self._references.pop(text, None)
         self._touched, self._touched_references = set(), set()
-        return entries | self._offences.changes()
+        return entries | self._offences.changes() | self._reporting.changes()
 
     def _values(self, series: Series, now: int) -> Iterable[tuple[str, int]]:
         measure = series[0]

@@ -71,13 +71,20 @@ def count(added: Packed, retracted: Packed) -> Counts:
     packed, weights = np.concatenate([came, went]), np.concatenate([came_counts, -went_counts])
     keep = packed != NOTHING
     packed, weights = packed[keep], weights[keep].astype(np.int64)
-    cells = (packed & _CELL_MASK).astype(np.int64)
+    first, cells = first_days_and_cells(packed)
     last = ((packed >> np.uint64(CELL_BITS)) & _LAST_MASK).astype(np.int64)
-    first = (packed >> np.uint64(LAST_BITS + CELL_BITS)).astype(np.int64)
     ends = last != NEVER
-    starting = (first << _SLOT_DAY_SHIFT) | (cells << 1)
-    ending = (last[ends] << _SLOT_DAY_SHIFT) | (cells[ends] << 1) | 1
-    return _collect(np.concatenate([starting, ending]), np.concatenate([weights, weights[ends]]))
+    ending = starting(last[ends], cells[ends]) | 1
+    return _collect(np.concatenate([starting(first, cells), ending]), np.concatenate([weights, weights[ends]]))
+
+
+def first_days_and_cells(packed: Packed) -> tuple[Integers, Integers]:
+    return (packed >> np.uint64(LAST_BITS + CELL_BITS)).astype(np.int64), (packed & _CELL_MASK).astype(np.int64)
+
+
+def starting(days: Integers, cells: Integers) -> Integers:
+    """The slots of what starts on these days in these cells."""
+    return (days << _SLOT_DAY_SHIFT) | (cells << 1)
 
 
 def slot_days(slots: Integers) -> Integers:

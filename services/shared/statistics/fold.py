@@ -18,13 +18,15 @@ NO_VERSION = 0  # versions start at 1: what is not in the index has this one
 class Resolved(NamedTuple):
     """What a batch of n records does to k different keys.
 
-    `counted`, `duplicate`, `conflict` (n, bool; all else is stale) are aligned with the batch. `groups` are the keys' numbers that
-    changed, with their new `versions` and `contributions` and the contributions `retracted` that they replace.
+    `counted`, `duplicate`, `conflict` (n, bool; all else is stale) are aligned with the batch, and so is `before` (n): what counted
+    of the record's key until it came. `groups` are the keys' numbers that changed, with their new `versions` and `contributions`
+    and the contributions `retracted` that they replace.
     """
 
     counted: NDArray[np.bool_]
     duplicate: NDArray[np.bool_]
     conflict: NDArray[np.bool_]
+    before: Packed
     groups: Integers
     versions: Integers
     contributions: Packed
@@ -54,12 +56,13 @@ def resolve(
         numbers[groups[~only]], versions[~only], contributions[~only], known_versions[several], known_contributions[several]
     )
     counted, duplicate, conflict = np.empty((3, len(groups)), bool)
-    for both, of_first, of_second in zip((counted, duplicate, conflict), first, second, strict=False):
+    before = np.empty(len(groups), np.uint64)
+    for both, of_first, of_second in zip((counted, duplicate, conflict, before), first, second, strict=False):
         both[only], both[~only] = of_first, of_second
     changed = np.concatenate([first.groups, np.flatnonzero(several)[second.groups]])
     order = np.argsort(changed)
     return Resolved(
-        counted, duplicate, conflict, changed[order],
+        counted, duplicate, conflict, before, changed[order],
         np.concatenate([first.versions, second.versions])[order],
         np.concatenate([first.contributions, second.contributions])[order],
         np.concatenate([first.retracted, second.retracted])[order],
@@ -77,7 +80,7 @@ def _resolve_alone(
     winners = np.flatnonzero(counted)
     winners = winners[np.argsort(groups[winners])]
     return Resolved(
-        counted, same_version & same_content, same_version & ~same_content,
+        counted, same_version & same_content, same_version & ~same_content, known_content,
         groups[winners], versions[winners], contributions[winners], known_content[winners],
     )  # fmt: skip
 
@@ -111,12 +114,14 @@ def _resolve_several(
     counted[position] = wins[record]
     duplicate[position] = (same_version & same_content)[record]
     conflict[position] = (same_version & ~same_content)[record]
+    before = np.empty(n, np.uint64)
+    before[position] = contribution[holder[np.flatnonzero(record) - 1]]  # the row before a record is of the same key
 
     last = np.ones(n + k, bool)  # not built by appending: a batch in which nothing could be read has no rows at all
     last[:-1] = group[1:] != group[:-1]
     final = holder[last]  # one row per key, in key order
     changed = np.flatnonzero(order[final] >= k)
     return Resolved(
-        counted, duplicate, conflict,
+        counted, duplicate, conflict, before,
         changed, version[final][changed], contribution[final][changed], known_contributions[changed],
     )  # fmt: skip

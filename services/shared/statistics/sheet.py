@@ -1,7 +1,8 @@
 """Day sheets: the absolute counts of one feed, partition and local day, as a precinct sends its tally to the count.
 
 A sheet is JSON: `{"day": "2025-06-30", "cells": [...], "counts": [...]}`, cells in ascending order; for stocks `counts` are the
-spans that start on that day and `ended` those that end. Nothing in it depends on the order in which records came.
+spans that start on that day and `ended` those that end. Cells that begin with MARGINAL tell, beside that, how late the day's
+records came and what became of them (services/tally/marginals.py); other counts do not depend on the order in which records came.
 """
 
 from typing import Any, NamedTuple
@@ -13,13 +14,16 @@ from services.shared.statistics.calendar import day_label
 from services.shared.statistics.contribution import Counts, Integers, slot_cells, slot_ends, slots_of_day
 from services.shared.statistics.ledger_set import Changes
 
+MARGINAL = "~"  # what the texts of marginal cells begin with: those of a feed begin with a letter, or are JSON
+
 
 class Sheet(NamedTuple):
-    """Counts of one day: per cell, how many start and how many end."""
+    """Counts of one day: per cell, how many start and how many end; and of the marginal cells."""
 
     day: str
     counts: dict[str, int]
     ended: dict[str, int]
+    marginals: dict[str, int]
 
 
 def encode(day: int, counts: Counts, names: list[str], ranks: Integers) -> bytes | None:
@@ -56,6 +60,10 @@ def decode(value: bytes) -> Sheet:
     """Read a sheet back; zeros are left out."""
     body = orjson.loads(value)
     cells: list[str] = body["cells"]
-    counts = {c: n for c, n in zip(cells, body["counts"], strict=True) if n}
+    counts: dict[str, int] = {}
+    marginals: dict[str, int] = {}
+    for cell, n in zip(cells, body["counts"], strict=True):
+        if n:
+            (marginals if cell.startswith(MARGINAL) else counts)[cell] = n
     ended = {c: n for c, n in zip(cells, body.get("ended", ()), strict=False) if n}
-    return Sheet(body["day"], counts, ended)
+    return Sheet(body["day"], counts, ended, marginals)

@@ -240,12 +240,13 @@ class MemoryStore:
         }
         if before is None or found != old or estimates != before.estimates:
             self._snapshot = Snapshot(number + 1, at, new.standing.cut, found, [], estimates)
-        assert self._snapshot is not None
-        standing = new.standing._replace(publication=self._snapshot.publication, published_at=self._snapshot.published_at)
+        snapshot = self._snapshot  # of this transaction: another publisher may publish before the answer is here
+        assert snapshot is not None
+        standing = new.standing._replace(publication=snapshot.publication, published_at=snapshot.published_at)
         self._standing = standing
         await self._reach()  # the answer may be lost
         changes = {k: found.get(k) for k in old.keys() | found.keys() if old.get(k) != found.get(k)}
-        return Outcome(standing, self._snapshot, changes)
+        return Outcome(standing, snapshot, changes)
 
 
 class _Time:

@@ -6,7 +6,7 @@ their formulas have their own tests; here it matters that nothing else than the 
 
 import json
 from collections import defaultdict
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
@@ -22,6 +22,7 @@ UTC_OFFSET = timedelta(hours=5)  # of all dates in the runs
 UNITS = units()
 Content = tuple[str, str, str | None]  # cell, first day, the day on which it ends
 AREAS = {"UZ": ("_T", "CIS"), "KG": ("_T", "CIS", "EAEU"), "CN": ("_T", "FAR_ABROAD"), "KZ": ("_T",)}
+Margins = dict[tuple[str, str], int]  # (day, marginal cell) -> how many
 
 
 class Truth(NamedTuple):
@@ -96,6 +97,7 @@ def fold(feed: str, records: list[Record]) -> Truth:
     """The highest version counts; of equal versions the first; other contents of an equal version are dead letters."""
     best: dict[bytes, tuple[int, Content | None]] = {}
     letters = set()
+    beside: Margins = defaultdict(int)
     for record in records:
         read = _read(feed, record)
         place = f"{record.topic}/{record.partition}/{record.offset}".encode()
@@ -105,9 +107,11 @@ def fold(feed: str, records: list[Record]) -> Truth:
         known = best.get(record.key)
         if known is None or read[0] > known[0]:
             best[record.key] = read
+            _note_delays(beside, feed, record, known[1] if known else None, read[1])
         elif read[0] == known[0] and read[1] != known[1]:
             letters.add(place)
-    sheets = _year_sheets(best) if feed == "migration-violations" else _sheets(best)
+            beside[_day_and_flow(feed, read[1] or known[1], "~conflict")] += 1
+    sheets = _year_sheets(best) if feed == "migration-violations" else _sheets(best, beside)
     return Truth(sheets, letters, max((r.timestamp for r in records), default=0))
 
 
@@ -140,7 +144,31 @@ def _content(feed: str, body: dict[str, str]) -> Content | None:
     return f"{body['citizenship']}|{body['category']}", first.isoformat(), max(first, ends).isoformat()
 
 
-def _sheets(best: dict[bytes, tuple[int, Content | None]]) -> dict[str, bytes]:
+def _day_and_flow(feed: str, content: Content | None, kind: str) -> tuple[str, str]:
+    """Where it counts beside the cells; offences do so nowhere, their sheets leave it out."""
+    assert content is not None
+    cell, first, _ = content
+    if feed == "work-permits":
+        return first, f"{kind}|permits_issued"
+    direction, citizenship = cell.split("|")[:2]
+    home, out = citizenship == "KZ", direction == "departure"
+    flow = ("citizens_out" if out else "citizens_in") if home else ("departures" if out else "arrivals")
+    return first, f"{kind}|{flow}"
+
+
+def _note_delays(beside: Margins, feed: str, record: Record, old: Content | None, new: Content | None) -> None:
+    """A record has come that counts: by how many days later than what it speaks of, and what it does to the one before."""
+    arrived = (datetime.fromtimestamp(record.timestamp / 1000, UTC) + UTC_OFFSET).date()
+    for content, step in ((old, -1), (new, 1)):
+        if content is not None:
+            day, cell = _day_and_flow(feed, content, "~delay")
+            late = max(0, min(60, (arrived - date.fromisoformat(day)).days))
+            beside[day, f"{cell}|{late}"] += step
+    if old is not None and old != new:
+        beside[_day_and_flow(feed, old, "~withdrawn" if new is None else "~corrected")] += 1
+
+
+def _sheets(best: dict[bytes, tuple[int, Content | None]], beside: Margins) -> dict[str, bytes]:
     starts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     ends: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for _, content in best.values():
@@ -149,6 +177,9 @@ def _sheets(best: dict[bytes, tuple[int, Content | None]]) -> dict[str, bytes]:
             starts[first][cell] += 1
             if last is not None:
                 ends[last][cell] += 1
+    for (day, cell), n in beside.items():
+        if n:
+            starts[day][cell] = n
     sheets = {}
     for day in starts.keys() | ends.keys():
         cells = sorted(starts[day].keys() | ends[day].keys())

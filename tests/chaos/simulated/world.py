@@ -15,8 +15,12 @@ from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
 
+from services.indicator_publisher import publisher
 from services.indicator_publisher.publisher import _value
+from services.informality_estimates import stage as estimates
+from services.quarterly_aggregates import stage as aggregates
 from services.shared.statistics.ledger_set import MARK_KIND, EntrySet, LedgerReader
+from services.tally import worker
 from tests.chaos.simulated import disk
 from tests.chaos.simulated.agency import event
 from tests.chaos.simulated.broker import Broker
@@ -68,6 +72,7 @@ class World:
         self.partitions = 1 if self.feed == "migration-violations" else self.rng.choice([1, 2, 2, 3])
         self.tallies = f"tallies.{self.feed}.v1"
         self.ledgers = {self.tallies: self.partitions, AGGREGATES: 1, ESTIMATES: 1, INDICATORS: 1}
+        self.folds = {self.tallies: worker.FOLD, AGGREGATES: aggregates.FOLD, ESTIMATES: estimates.FOLD, INDICATORS: publisher.FOLD}
         topics = {**self.ledgers, f"events.{self.feed}.v1": self.partitions, LETTERS: 1}
         self.broker = Broker(self.loop, topics, list(self.ledgers))
         self.luck = Luck(self.broker, ODDS)
@@ -307,7 +312,7 @@ class World:
         end = self.oracle.end()
         for topic, count in self.ledgers.items():
             for partition in range(count):
-                reader, held = LedgerReader(1), EntrySet()
+                reader, held = LedgerReader(self.folds[topic]), EntrySet()
                 for record in self.broker.topics[topic][partition].records:
                     kind = dict(record.headers).get("kind")
                     assert record.key is not None

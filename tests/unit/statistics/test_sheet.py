@@ -42,7 +42,7 @@ def test_what_starts_and_what_ends_on_a_day_are_told_apart() -> None:
     counts = spans((1, DAY - 5, DAY), (1, DAY, NEVER), (2, DAY - 1, DAY))
     sheet = encode(DAY, counts, NAMES, ranks(NAMES))
     assert sheet is not None
-    assert decode(sheet) == Sheet("2025-06-30", {"UZ|1": 1}, {"CN|2": 1, "UZ|1": 1})
+    assert decode(sheet) == Sheet("2025-06-30", {"UZ|1": 1}, {"CN|2": 1, "UZ|1": 1}, {})
     assert orjson.loads(sheet)["ended"] == [1, 1]
 
 
@@ -58,3 +58,8 @@ def test_counts_that_were_taken_back_leave_no_cell() -> None:
     sheet = encode(DAY, counts, NAMES, ranks(NAMES))
     assert sheet is not None
     assert decode(sheet).counts == {"CN|2": 1}
+
+
+def test_cells_that_tell_of_delays_are_read_apart_from_those_that_count() -> None:
+    sheet = b'{"day":"2025-06-30","cells":["UZ|1","~conflict|permits_issued","~delay|permits_issued|3"],"counts":[1,1,-2]}'
+    assert decode(sheet) == Sheet("2025-06-30", {"UZ|1": 1}, {}, {"~conflict|permits_issued": 1, "~delay|permits_issued|3": -2})
