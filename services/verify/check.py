@@ -4,20 +4,24 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from services.shared.runtime.errors import Failure
 from services.shared.runtime.kafka import read_to_end
+from services.shared.runtime.release_store import ReleaseStore
 from services.shared.runtime.replay import replay
 from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Snapshot, Standing, Store
+from services.shared.runtime.store import Snapshot, Standing
 from services.shared.statistics.ledger_set import Cut
 from services.shared.statistics.records import Records, joined
 from services.verify.compare import Attributes, Difference, Key, differences
+from services.verify.inner import inner_cells, inner_differences
 from services.verify.raw import RawPartition
-from services.verify.recount import TABLES, Figures, Recount
+from services.verify.recount import TABLES, Recount
+from services.verify.released import Told, expected, in_release, told
 
 FILE_RECORDS_MIN = 200_000  # of one Parquet file: 60 MB of values in memory at once, of which two are under way
 AGREE_SECONDS_MAX = 60.0  # PostgreSQL is a moment ahead of the topic after each publication; so long only if the publisher is down
@@ -38,42 +42,64 @@ class Verdict(NamedTuple):
 async def verify(settings: Settings, period: str | None, say: Say) -> Verdict:
     """Recompute the newest publication (if `period` is given, compare only that period); `say` is told of the progress.
 
-    Raises Failure if nothing was published, or if the log is not the one that was published from.
+    Inner cells are compared with the release that has them: `verify_release` recomputes those. Raises Failure if nothing was
+    published, or if the log is not the one that was published from.
     """
-    snapshot, standing, on_topic = await _published(settings)
+    snapshot, standing, by, on_topic = await _published(settings)
     say(f"publication {snapshot.publication}: {len(snapshot.observations):,} figures")
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="verify-", dir=settings.home) as folder:
-        recomputed = await recompute(settings, standing, Path(folder), say)
-    compared, found = differences(snapshot.observations, recomputed, on_topic, period)
+    async with _counted(settings, standing.cut, standing.identity, say) as recount:
+        recomputed = await asyncio.to_thread(recount.figures)
+    compared, found = differences(snapshot.observations, expected(recomputed, by), on_topic, period)
     return Verdict(snapshot.publication, compared, found)
 
 
-async def _published(settings: Settings) -> tuple[Snapshot, Standing, dict[Key, Attributes]]:
-    """The newest publication in PostgreSQL, and what `indicators.v1` held at the same cut."""
+async def verify_release(settings: Settings, name: str, say: Say) -> Verdict:
+    """Recompute a public release at its own cut, inner cells too: what is shown must be right, what is hidden had to be.
+
+    Raises Failure if there is no such release, or if the log is not the one that it was made from.
+    """
+    async with ReleaseStore.of(settings) as store:
+        release = next((one for one in await store.releases() if one.name == name), None)
+        if release is None:
+            raise Failure(f"there is no release {name}: `tolqyn release list`")
+        figures, cells = await store.release_figures(name)
+        hidden_before = await store.hidden_before(name)
+    say(f"release {name}, from publication {release.frozen_from}: {len(figures):,} figures")
+    async with _counted(settings, release.cut, release.identity, say) as recount:
+        recomputed = await asyncio.to_thread(recount.figures)
+        inner = await asyncio.to_thread(inner_cells, recount, release.period, release.log_time)
+    continuous = {key: o for key, o in figures.items() if key not in cells}
+    compared, found = differences(continuous, in_release(recomputed, release), None, None)
+    compared_inner, found_inner = inner_differences(inner, {key: figures[key] for key in cells}, hidden_before)
+    return Verdict(release.publication, compared + compared_inner, [*found, *found_inner])
+
+
+async def _published(settings: Settings) -> tuple[Snapshot, Standing, Told, dict[Key, Attributes]]:
+    """The newest publication in PostgreSQL, the releases that count at it, and what `indicators.v1` held at it."""
     limit = time.monotonic() + AGREE_SECONDS_MAX
-    async with Store.of(settings) as store:
+    async with ReleaseStore.of(settings) as store:
         while True:
-            snapshot, standing = await store.snapshot(), await store.standing()
+            snapshot, by, standing = await store.snapshot(), await told(store), await store.standing()
             if snapshot is None or standing is None:
                 raise Failure("nothing was published yet")
-            if standing.cut == snapshot.cut:  # else somebody published in between
-                held = _held_at(await read_to_end(settings, INDICATORS), snapshot.cut)
+            if (standing.publication, standing.cut) == (snapshot.publication, snapshot.cut):  # else somebody published in between
+                held = _held_at(await read_to_end(settings, INDICATORS), standing)
                 if held is not None:
-                    return snapshot, standing, held
+                    return snapshot, standing, by, held
             if time.monotonic() > limit:
                 raise Failure(f"{INDICATORS} does not come to publication {standing.publication}: does the publisher run?")
             await asyncio.sleep(AGREE_RETRY_SECONDS)
 
 
-def _held_at(records: list[Any], cut: Cut) -> dict[Key, Attributes] | None:
-    """What the topic held when a mark of this cut came, or holds now if that is its last mark; None without such a mark."""
+def _held_at(records: list[Any], standing: Standing) -> dict[Key, Attributes] | None:
+    """What the topic held when a mark of this publication and cut came, or holds now if that is its last mark; None without one."""
     held: dict[str, bytes] = {}
     at_mark: dict[str, bytes] | None = None
     level = False
     for record in records:
         if ("kind", b"mark") in record.headers:
-            level = record.value is not None and json.loads(record.value)["cut"] == cut
+            mark = json.loads(record.value or b"{}")
+            level = (mark.get("publication"), mark.get("cut")) == (standing.publication, standing.cut)
             at_mark = dict(held) if level else at_mark
         elif record.value is None:
             held.pop(record.key.decode(), None)
@@ -104,30 +130,34 @@ class _Behind:
             await last
 
 
-async def recompute(settings: Settings, standing: Standing, folder: Path, say: Say) -> Figures:
-    """Every figure at a cut, out of the raw log. `folder` must be empty; what is in it afterwards is of no use."""
-    unknown = {name.partition("/")[0] for name in standing.cut} - TABLES.keys()
+@asynccontextmanager
+async def _counted(settings: Settings, cut: Cut, identity: Mapping[str, str], say: Say) -> AsyncIterator[Recount]:
+    """All that the raw log has up to a cut. `identity`: by component, the hash of the record before the cut."""
+    unknown = {name.partition("/")[0] for name in cut} - TABLES.keys()
     if unknown:
         raise Failure(f"verify has no rules for {', '.join(sorted(unknown))}")
-    recount, behind = Recount(folder), _Behind()
-    try:
-        for name, end in sorted(standing.cut.items()):
-            feed, _, partition = name.partition("/")
-            raw = RawPartition(feed, folder / name.replace("/", "-"))
-            waiting: list[Records] = []
-            async for records in replay(settings, f"events.{feed}.v1", int(partition), end):
-                waiting.append(records)
-                if sum(len(part.offsets) for part in waiting) >= FILE_RECORDS_MIN:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=settings.home) as place:
+        folder = Path(place)
+        recount, behind = Recount(folder), _Behind()
+        try:
+            for name, end in sorted(cut.items()):
+                feed, _, partition = name.partition("/")
+                raw = RawPartition(feed, folder / name.replace("/", "-"))
+                waiting: list[Records] = []
+                async for records in replay(settings, f"events.{feed}.v1", int(partition), end):
+                    waiting.append(records)
+                    if sum(len(part.offsets) for part in waiting) >= FILE_RECORDS_MIN:
+                        await behind.do(raw.add, joined(waiting))
+                        waiting = []
+                if waiting:
                     await behind.do(raw.add, joined(waiting))
-                    waiting = []
-            if waiting:
-                await behind.do(raw.add, joined(waiting))
-            await behind.do(_count, recount, raw, name, standing.identity.get(name, ""), say)
-        await behind.finish()
-        return await asyncio.to_thread(recount.figures)
-    finally:
-        await behind.finish()
-        recount.close()
+                await behind.do(_count, recount, raw, name, identity.get(name, ""), say)
+            await behind.finish()
+            yield recount
+        finally:
+            await behind.finish()
+            recount.close()
 
 
 def _count(recount: Recount, raw: RawPartition, name: str, identity: str, say: Say) -> None:

@@ -5,7 +5,8 @@ from math import isclose
 from typing import Any, NamedTuple
 
 from services.shared.runtime.store import Published
-from services.verify.recount import Figure, Figures
+from services.shared.statistics.observation import Observation
+from services.verify.recount import Figure
 
 RELATIVE = 1e-9  # two ways to the same double differ by a few units of its last place, 1e-16 each
 ABSOLUTE = 1e-9  # the same near 0: nothing is published with so many decimals
@@ -43,17 +44,22 @@ def _words(attributes: Attributes | None) -> str:
 
 
 def differences(
-    published: Mapping[Key, Published], recomputed: Figures, on_topic: Mapping[Key, Attributes], period: str | None
+    published: Mapping[Key, Published | Observation],
+    expected: Mapping[Key, Attributes],
+    on_topic: Mapping[Key, Attributes] | None,
+    period: str | None,
 ) -> tuple[int, list[Difference]]:
-    """(number of keys compared, differing keys in order). `period`: only keys of this period."""
-    keys = sorted(key for key in published.keys() | recomputed.keys() | on_topic.keys() if period in (None, key[1]))
-    found = (_difference(key, published.get(key), recomputed.get(key), on_topic.get(key)) for key in keys)
+    """(number of keys compared, differing keys in order). `on_topic` None: not asked; `period`: only keys of this period."""
+    topic = on_topic if on_topic is not None else {key: attributes(o) for key, o in published.items()}
+    keys = sorted(key for key in published.keys() | expected.keys() | topic.keys() if period in (None, key[1]))
+    found = (_difference(key, published.get(key), expected.get(key), topic.get(key)) for key in keys)
     return len(keys), [difference for difference in found if difference is not None]
 
 
-def _difference(key: Key, published: Published | None, recomputed: Figure | None, on_topic: Attributes | None) -> Difference | None:
-    ours = None if recomputed is None else _of_figure(recomputed)
-    theirs = None if published is None else _of_published(published)
+def _difference(
+    key: Key, published: Published | Observation | None, ours: Attributes | None, on_topic: Attributes | None
+) -> Difference | None:
+    theirs = None if published is None else attributes(published)
     # Of a key that is there on one side only, the value is what to show.
     wrong = {"OBS_VALUE"} if (ours is None) != (theirs is None) else set()
     if ours is not None and theirs is not None:
@@ -71,7 +77,8 @@ def _chosen(attributes: Attributes | None, names: set[str]) -> Attributes | None
     return None if attributes is None else {name: value for name, value in attributes.items() if name in names}
 
 
-def _of_figure(figure: Figure) -> Attributes:
+def of_figure(figure: Figure) -> Attributes:
+    """A recomputed figure as it must be published."""
     value, lower, upper, unit, decimals, status = figure
     whole = int(value) if decimals == 0 and float(value).is_integer() else value
     return {
@@ -80,13 +87,15 @@ def _of_figure(figure: Figure) -> Attributes:
     }  # fmt: skip
 
 
-def _of_published(o: Published) -> Attributes:
-    """As `indicators.v1` has it."""
-    return {
+def attributes(o: Published | Observation) -> Attributes:
+    """As `indicators.v1` has it; of an observation that is not a publication's without the publication."""
+    found = {
         "OBS_VALUE": o.value, "LOWER": o.lower, "UPPER": o.upper, "UNIT_MEASURE": o.unit, "DECIMALS": o.decimals,
-        "OBS_STATUS": o.status, "CONF_STATUS": o.confidentiality, "AS_OF": o.as_of,
-        "PUBLISHED_AT": o.published_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "OBS_STATUS": o.status, "CONF_STATUS": o.confidentiality,
     }  # fmt: skip
+    if isinstance(o, Published):
+        found |= {"AS_OF": o.as_of, "PUBLISHED_AT": o.published_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+    return found
 
 
 def equal(name: str, mine: Attributes, theirs: Attributes) -> bool:

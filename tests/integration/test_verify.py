@@ -11,17 +11,23 @@ from typing import Any
 import psycopg
 import pytest
 
+from schemas.indicators import units
 from services.indicator_publisher import publisher
+from services.indicator_publisher.releases import Place, Releases
 from services.shared.runtime.database import schema_name
 from services.shared.runtime.errors import Failure
 from services.shared.runtime.kafka import producer
 from services.shared.runtime.ledger import LedgerOwner, Position
+from services.shared.runtime.release_dates import release_calendar
+from services.shared.runtime.release_store import ReleaseStore
 from services.shared.runtime.replay import replay
 from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Publication, Standing, Store
+from services.shared.runtime.store import Publication, Standing
 from services.shared.runtime.topics import ensure_topics
+from services.shared.statistics.inner_cells import release_cells
 from services.shared.statistics.records import joined
-from services.verify.check import Verdict, verify
+from services.verify.check import Verdict, verify, verify_release
+from services.verify.inner import is_inner
 from services.verify.trace import trace
 from tests.unit.verify.log_of import PARTITIONS, Log, add_odd_records, engine
 
@@ -69,8 +75,8 @@ async def write(settings: Settings, log: Log) -> None:
         await client.stop()
 
 
-async def publish(settings: Settings) -> None:
-    """One publication of all that is in the log, as the services would make it, on PostgreSQL and on the topic."""
+async def publish(settings: Settings, period: str | None = None, final: bool = False) -> None:
+    """One publication of all that is in the log, as the services would make it, on PostgreSQL and on the topic; then a release."""
     partitions = {}
     cut, identity = {}, {}
     for feed, count in PARTITIONS.items():
@@ -81,16 +87,26 @@ async def publish(settings: Settings) -> None:
                 partitions[feed, partition] = joined(batches)
     made = engine(partitions)
     cut, identity = cut | made.cut, identity | made.identity
-    async with Store.of(settings) as store:
+    async with ReleaseStore.of(settings) as store:
         await store.create()
         now = datetime.now(UTC)
-        await store.publish(Publication(made.observations, {}, Standing(0, now, cut, made.log_time, identity, 1)), None, now)
-        snapshot = await store.snapshot()
-    assert snapshot is not None
+        known = await store.snapshot()
+        releases = Releases(store, release_calendar(settings), units(), release_cells, lambda: datetime.now(UTC))
+        await releases.load()
+        standing = Standing(0, now, cut, made.log_time, identity, 1)
+        new = Publication(releases.standing(made.observations), releases.annex(made.observations, known), standing)
+        outcome = await store.publish(new, known, now)
+        if period is not None:
+            await store.request(period, final, None)
+            await releases.freeze(Place(outcome.snapshot, outcome.standing, made.entries))
+            released = await releases.publish(outcome.snapshot, outcome.standing)
+            assert released is not None
+            outcome = released
     owner = LedgerOwner(settings, INDICATORS, 1)
     await owner.start(asyncio.Event())
-    entries = {f"{o.series}:{o.period}": publisher._value(o) for o in snapshot.observations.values()}
-    assert await owner.own(0, entries, Position(cut, made.log_time, identity, 1)) is None
+    entries = {f"{o.series}:{o.period}": publisher._value(o) for o in outcome.snapshot.observations.values()}
+    position = Position(cut, made.log_time, identity, outcome.standing.publication)
+    assert await owner.own(0, entries, position) is None
     await owner.stop()
 
 
@@ -141,6 +157,47 @@ async def test_verify_passes_what_the_engine_published_and_names_exactly_what_wa
     await write(published, Log().add("border-crossings", "later"))  # after the cut, so it is not in it
     (difference,) = (await checked(published)).differences
     assert (difference.series, difference.period, difference.wrong, difference.astray) == (*KEY, False, True)
+
+
+async def test_verify_knows_what_is_final_and_recomputes_every_release_at_its_own_cut(settings: Settings) -> None:
+    await ensure_topics(settings)
+    log = irregular()
+    for citizenship, category, count in (("TR", "1", 3), ("TR", "2", 9), ("UZ", "1", 11), ("UZ", "2", 8)):
+        for n in range(count):
+            log.add(
+                "work-permits", f"{citizenship}{category}{n}", citizenship=citizenship, category=category, valid_from="2025-02-01"
+            )
+    await write(settings, log)
+    await publish(settings, "2025-Q1", final=True)
+    await write(settings, Log().add("work-permits", "more", valid_from="2025-02-01", valid_to="2026-12-31"))
+    await publish(settings, "2025-Q1")
+    async with ReleaseStore.of(settings) as store:
+        snapshot = await store.snapshot()
+        hidden = [key for key, o in (await store.release_figures("2025-Q1.F1"))[0].items() if o.status == "Q"]
+    assert snapshot is not None
+    issued = snapshot.observations["Q.PERMITS_ISSUED._T._T._T._Z", "2025-Q1"]
+    assert (issued.status, snapshot.observations["Q.ARRIVALS._T._T._T._Z", "2025-Q1"].status) == ("P", "A")
+    assert hidden != []
+    assert (await checked(settings)).differences == []
+    for name in ("2025-Q1.F1", "2025-Q1.P1"):
+        verdict = await verify_release(settings, name, lambda _: None)
+        assert verdict.differences == []
+        assert verdict.figures > 40
+
+    def change(table: str, what: str, key: tuple[str, str], name: str = "%") -> None:
+        with psycopg.connect(settings.database(), autocommit=True) as connection:
+            query = f"update {schema_name(settings.prefix)}.{table} set {what} where series = %s and period = %s and name like %s"
+            assert connection.execute(query.encode(), [*key, name]).rowcount > 0
+
+    one = issued.series, issued.period
+    change("release_figure", "value = value + 5", one, "2025-Q1.F1")
+    change("release_figure", "value = 3, status = 'P', confidentiality = 'F'", hidden[0])
+    differ = {(d.series, d.period) for d in (await verify_release(settings, "2025-Q1.F1", lambda _: None)).differences}
+    assert differ >= {one, hidden[0]}
+    assert all(is_inner(key) for key in differ - {one}), "what is hidden beside a cell that is shown protects nothing"
+    assert [(d.series, d.period) for d in (await checked(settings)).differences] == [hidden[0]], "it is not what is published"
+    with pytest.raises(Failure, match=r"there is no release 2025-Q1\.P7"):
+        await verify_release(settings, "2025-Q1.P7", lambda _: None)
 
 
 async def test_verify_refuses_a_log_that_is_not_the_one_that_was_published_from(published: Settings) -> None:

@@ -164,6 +164,15 @@ class ReleaseStore(Store):
         return [Embargoed(*row) for row in rows]
 
     @available
+    async def hidden_before(self, name: str) -> set[Key]:
+        """Keys of inner cells that any release hid which was frozen before this one."""
+        rows = await self._rows(
+            "select e.inner_cells from {schema}.embargo e join {schema}.embargo this on e.place < this.place where this.name = %s",
+            name,
+        )
+        return {o.key for row in rows for o in map(as_observation, row[0]) if o.value is None}
+
+    @available
     async def request(self, period: str, final: bool, due: datetime | None) -> int:
         """Ask the publisher for a release; the number of the request."""
         query = "insert into {schema}.release_request (period, final, due) values (%s, %s, %s) returning number"

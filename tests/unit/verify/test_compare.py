@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.shared.runtime.store import Published
-from services.verify.compare import Difference, differences
+from services.verify.compare import Difference, differences, of_figure
 from services.verify.recount import Figure
 
 KEY = ("Q.ARRIVALS._T._T._T._Z", "2025-Q2")
@@ -27,7 +27,7 @@ def on_topic(figure: Figure, **other: Any) -> dict[str, Any]:
 
 
 def found(figure: Figure, database: Published, topic: dict[str, Any]) -> list[Difference]:
-    return differences({KEY: database}, {KEY: figure}, {KEY: topic}, None)[1]
+    return differences({KEY: database}, {KEY: of_figure(figure)}, {KEY: topic}, None)[1]
 
 
 def test_equal_figures_are_no_difference() -> None:
@@ -64,7 +64,7 @@ def test_a_topic_that_says_otherwise_is_a_difference_of_its_own() -> None:
 
 
 def test_keys_that_are_missing_or_too_many_differ() -> None:
-    compared, (missing,) = differences({}, {KEY: COUNT}, {}, None)
+    compared, (missing,) = differences({}, {KEY: of_figure(COUNT)}, {}, None)
     assert (compared, str(missing)) == (1, "Q.ARRIVALS._T._T._T._Z:2025-Q2  published nothing  recomputed OBS_VALUE=15")
     _, (extra,) = differences({KEY: published(COUNT)}, {}, {KEY: on_topic(COUNT)}, None)
     assert str(extra).endswith("published OBS_VALUE=15.0  recomputed nothing")
@@ -73,4 +73,4 @@ def test_keys_that_are_missing_or_too_many_differ() -> None:
 
 
 def test_only_the_period_that_was_asked_for_is_compared() -> None:
-    assert differences({}, {KEY: COUNT}, {}, "2025-Q1") == (0, [])
+    assert differences({}, {KEY: of_figure(COUNT)}, {}, "2025-Q1") == (0, [])
