@@ -41,6 +41,12 @@ def of_series(series: str, period: str) -> Name:
     return indicator, period, area, category
 
 
+def before(quarter: str) -> str:
+    """The quarter before."""
+    year, _, number = quarter.partition("-Q")
+    return f"{year}-Q{int(number) - 1}" if number != "1" else f"{int(year) - 1}-Q4"
+
+
 class Attacker:
     """Everything that follows from some releases, oldest first."""
 
@@ -48,7 +54,7 @@ class Attacker:
         self.places: dict[tuple[int, Name], int] = {}
         self._low: list[int] = []
         self._high: list[int] = []
-        self._sums: list[tuple[dict[int, int], int]] = []  # weights, what they come to
+        self._sums: list[tuple[dict[int, int], int, int]] = []  # weights, between what and what they come to
         self._matrix = np.zeros((0, 0))
         self.witnesses: list[np.ndarray] = []
         covered: dict[tuple[str, str], int] = {}  # the newest release that had counts of an indicator and period
@@ -62,17 +68,33 @@ class Attacker:
                 if before is None or release.counts.get(name, 0) != releases[before].counts.get(name, 0):
                     continue
                 earlier = self.places.get((before, name))  # without one, its row or column was empty then
-                self._sums.append(({place: 1} if earlier is None else {place: 1, earlier: -1}, 0))
+                self._equal({place: 1} if earlier is None else {place: 1, earlier: -1}, 0)
+            self._limit(release, mine)
             covered |= {name[:2]: vintage for name in mine}
         self._matrix = np.zeros((len(self._sums), len(self._low)))
-        for row, (weights, _) in enumerate(self._sums):
+        for row, (weights, _, _) in enumerate(self._sums):
             for place, weight in weights.items():
                 self._matrix[row, place] += weight
+
+    def _equal(self, weights: dict[int, int], value: int) -> None:
+        self._sums.append((weights, value, value))
+
+    def _limit(self, release: Public, mine: Mapping[Name, int]) -> None:
+        """Permits in force at a quarter's end were in force at the end of the one before, or issued in it; 0 where not there."""
+        quarter = release.period
+        for (indicator, period, area, category), now in mine.items():
+            if indicator == "PERMITS_IN_FORCE" and period == quarter and area != "EAEU":
+                others = ("PERMITS_IN_FORCE", before(quarter), area, category), ("PERMITS_ISSUED", quarter, area, category)
+                # Counts that somebody made up need not be so.
+                if release.counts.get((indicator, period, area, category), 0) <= sum(release.counts.get(one, 0) for one in others):
+                    self._sums.append(({now: 1} | {mine[one]: -1 for one in others if one in mine}, -MANY, 0))
 
     def _take(self, vintage: int, release: Public, indicator: str, inner: Mapping[Name, Observation]) -> None:
         last = int(release.period[-1])
         annual = release.year is not None and indicator in ANNUAL
         quarters = [f"{release.period[:5]}Q{n}" for n in range(1, last + 1)] if annual else [release.period]
+        if indicator == "PERMITS_IN_FORCE":
+            quarters.insert(0, before(release.period))
         parts: dict[tuple[str, str], list[int]] = {}
         for quarter in quarters:
             margins = {of_series(*key): one for key, one in release.margins.items() if key[1] == quarter and key[0][0] == "Q"}
@@ -87,17 +109,17 @@ class Attacker:
                     unknowns[row, column] = self._unknown(vintage, name, inner, said=quarter == release.period)
                     parts.setdefault((row, column), []).append(unknowns[row, column])
             for row, value in rows.items():
-                self._sums.append(({unknowns[row, column]: 1 for column in columns}, int(value or 0)))
+                self._equal({unknowns[row, column]: 1 for column in columns}, int(value or 0))
             for column, value in columns.items():
-                self._sums.append(({unknowns[row, column]: 1 for row in rows}, int(value or 0)))
-            members = set(rows) & GROUPS.get(indicator, set())
+                self._equal({unknowns[row, column]: 1 for row in rows}, int(value or 0))
+            members = set(rows) & GROUPS.get(indicator, set()) if quarter == release.period else set()
             for column in columns if members else ():
                 whole = self._unknown(vintage, (indicator, quarter, "EAEU", column), inner, said=True)
-                self._sums.append(({whole: -1} | {unknowns[row, column]: 1 for row in members}, 0))
+                self._equal({whole: -1} | {unknowns[row, column]: 1 for row in members}, 0)
         for (row, column), places in parts.items() if annual else ():
             assert release.year is not None
             whole = self._unknown(vintage, (indicator, release.year, row, column), inner, said=True)
-            self._sums.append(({whole: -1} | dict.fromkeys(places, 1), 0))
+            self._equal({whole: -1} | dict.fromkeys(places, 1), 0)
 
     def _unknown(self, vintage: int, name: Name, inner: Mapping[Name, Observation], said: bool) -> int:
         found = inner.get(name)
@@ -118,10 +140,10 @@ class Attacker:
         """The least (sign 1) or greatest (-1) value of one unknown; the table that has it becomes a witness."""
         objective = np.zeros(len(self._low))
         objective[place] = sign
-        values = [value for _, value in self._sums]
+        low, high = [low for _, low, _ in self._sums], [high for _, _, high in self._sums]
         found = milp(
             objective,
-            constraints=LinearConstraint(self._matrix, values, values),
+            constraints=LinearConstraint(self._matrix, low, high),
             bounds=Bounds(self._low, self._high),
             integrality=np.ones(len(self._low)),
         )

@@ -18,9 +18,11 @@ from services.shared.statistics.observation import SECONDARY, SMALL_CELL
 THRESHOLD = 5  # a count below it is small: four people of one country and category know each other
 _NOTHING = 1e-6  # a movement below it is rounding of the solver: counts move by whole persons
 COUNT_MAX = 1e7  # more than any cell here can hold, few enough for the solver's precision: stands for "no limit"
+_NEAR = 0.2  # a sweep need not move as many as can be: what it leaves is looked at one by one
 _INFEASIBLE = 2  # scipy's status of a programme without solution
 
 Floats = NDArray[np.float64]
+_Weights = frozenset[tuple[int, float]]  # by unknown
 Fact = Mapping[str, float]  # cell -> weight: a figure gives away the sum of weight * count over these cells
 
 
@@ -28,13 +30,14 @@ class Table(NamedTuple):
     """Counts that hang together, by key.
 
     `cells`: all that could be shown, those that are 0 too; `sums`: groups and years, as the cells that they add up, to be shown or
-    hidden like cells; `totals`: sums of cells that are always published; `unsaid`: cells of which the release says nothing, not
-    even that they are small: the earlier quarters of a year whose sums it has.
+    hidden like cells; `totals`: sums of cells that are always published; `limits`: cells that are known not to be above the sum of
+    others; `unsaid`: cells of which the release says nothing, not even that they are small: earlier quarters, on which it builds.
     """
 
     cells: Mapping[str, int]
     sums: Mapping[str, tuple[str, ...]] = {}
     totals: tuple[tuple[str, ...], ...] = ()
+    limits: Mapping[str, tuple[str, ...]] = {}
     unsaid: Set[str] = frozenset()
 
     def values(self) -> dict[str, int]:
@@ -80,10 +83,10 @@ def protect(table: Table, earlier: Sequence[Released] = (), threshold: int = THR
     system = _System([*earlier, Released(table, dict.fromkeys(values, SECONDARY))], threshold)
     hidden = {key for released in earlier for key in released.hidden if key in values} | table.unsaid
     hidden.update(key for key, value in values.items() if 0 < value < threshold)
-    for number, count in system.small():
-        for target in (threshold - 1 - count, -count):
-            if not system.reached(number, target):
-                hidden.update(system.companions(number, target, hidden))
+    system.sweep(hidden)
+    for number, target in system.wanted():
+        if not system.reached(number, target):
+            hidden.update(system.companions(number, target, hidden))
     return {key: SMALL_CELL if values[key] < threshold else SECONDARY for key in sorted(hidden - table.unsaid)}
 
 
@@ -122,7 +125,8 @@ class _System:
         counts: list[int] = []
         shown: set[int] = set()
         said: set[int] = set()  # of these is known at least whether they are small
-        equations: set[frozenset[tuple[int, float]]] = set()  # two releases between which little changed have most in common
+        equations: set[_Weights] = set()  # two releases between which little changed have most in common
+        limits: set[_Weights] = set()
         for table, hidden in releases:
             for key, value in table.values().items():
                 if key not in self._numbers or counts[self._numbers[key]] != value:
@@ -132,12 +136,13 @@ class _System:
                     said.add(self._numbers[key])
                     if key not in hidden:
                         shown.add(self._numbers[key])
-            equations |= {self._equation(dict.fromkeys(total, 1.0)) for total in table.totals}
-            equations |= {self._equation({**dict.fromkeys(parts, 1.0), key: -1.0}) for key, parts in table.sums.items()}
+            equations |= {self._weights(dict.fromkeys(total, 1.0)) for total in table.totals}
+            equations |= {self._weights({**dict.fromkeys(parts, 1.0), key: -1.0}) for key, parts in table.sums.items()}
+            limits |= {self._weights({**dict.fromkeys(parts, -1.0), key: 1.0}) for key, parts in table.limits.items()}
             for total in table.totals:
                 if not any(table.cells[key] for key in total):
                     shown.update(self._numbers[key] for key in total)  # a total of 0 shows them all
-        equations |= {self._equation(weights) for weights in facts}
+        equations |= {self._weights(weights) for weights in facts}
         self._counts = np.array(counts, dtype=float)
         numbers = np.arange(len(counts))
         small, known, moves = self._counts < threshold, np.isin(numbers, list(said)), ~np.isin(numbers, list(shown))
@@ -146,13 +151,15 @@ class _System:
         self._costs = np.where(
             moves, 1 + np.log2(1 + self._counts), 0.0
         )  # a large count tells more than a small one, not in proportion
-        self._equations = _matrix(sorted(map(sorted, equations)), moves)
+        self._equations, self._limits = _matrix(equations, moves), _matrix(limits, moves)
+        self._room = -(_matrix(limits, np.ones(len(counts), dtype=bool)) @ self._counts)
+        assert (self._room >= 0).all(), "a cell is above its limit"
         self._places = np.cumsum(moves) - 1  # of an unknown that moves, among those that do
         self._moves = moves
-        self._both_ways = hstack([self._equations, -self._equations])
+        self._both_ways = hstack([self._equations, -self._equations]), hstack([self._limits, -self._limits])
         self._reached_low, self._reached_high = np.zeros(len(counts)), np.zeros(len(counts))
 
-    def _equation(self, weights: Mapping[str, float]) -> frozenset[tuple[int, float]]:
+    def _weights(self, weights: Mapping[str, float]) -> _Weights:
         return frozenset((self._numbers[key], weight) for key, weight in weights.items())
 
     def range_of(self, key: str) -> Range:
@@ -169,14 +176,47 @@ class _System:
         bounds = np.column_stack([self._lowest[self._moves], self._highest[self._moves]])
         objective = np.zeros(len(bounds))
         objective[place] = -sign
-        found = _solve(objective, self._equations, bounds, whole)
+        found = _solve(objective, self._equations, self._limits, self._room, bounds, whole)
         assert found.status == 0, found.message  # to move nothing is always a solution
         return float(found.x[place])
 
-    def small(self) -> list[tuple[int, int]]:
-        """The unknowns that are small counts, with these; those too that were small in an earlier release only."""
-        few = (self._counts > 0) & (self._counts < self._threshold) & self._moves
-        return [(number, int(self._counts[number])) for number in few.nonzero()[0].tolist()]
+    def wanted(self) -> list[tuple[int, int]]:
+        """How far each small unknown should be able to move, up and down; those too that were small in an earlier release only."""
+        few = ((self._counts > 0) & (self._counts < self._threshold) & self._moves).nonzero()[0].tolist()
+        ends = ((number, int(end - self._counts[number])) for number in few for end in (self._threshold - 1, 0))
+        return [(number, target) for number, target in ends if target]
+
+    def sweep(self, hidden: Set[str]) -> None:
+        """Move as many small unknowns at once as what is hidden already allows: most then need no answer of their own."""
+        still = self._moves.copy()
+        still[[self._numbers[key] for key in self._newest - hidden]] = False
+        bounds = np.column_stack([np.where(still, self._lowest, 0), np.where(still, self._highest, 0)])[self._moves]
+        left = [one for one in self.wanted() if still[one[0]]]
+        before = 0
+        while len(left) != before:
+            before = len(left)
+            for sign in (1, -1):
+                self._sweep_one_way(sign, left, bounds)
+                left = [one for one in left if not self.reached(*one)]
+
+    def _sweep_one_way(self, sign: int, wanted: Iterable[tuple[int, int]], bounds: Floats) -> None:
+        objective = np.zeros(len(self._counts))
+        objective[[number for number, target in wanted if target * sign > 0]] = -sign
+        if objective.any():
+            arguments = objective[self._moves], self._equations, self._limits, self._room, bounds
+            found = _solve(*arguments)
+            if np.abs(found.x - np.round(found.x)).max() > _NOTHING:
+                found = _solve(*arguments, nearly=True)
+            assert found.status == 0, found.message
+            self._reach(np.round(found.x))
+
+    def _reach(self, moved: Floats) -> Floats:
+        """Remember an answer, given for those that move; returns it for all."""
+        everywhere = np.zeros(len(self._counts))
+        everywhere[self._moves] = moved
+        np.minimum(self._reached_low, everywhere, out=self._reached_low)
+        np.maximum(self._reached_high, everywhere, out=self._reached_high)
+        return everywhere
 
     def reached(self, number: int, target: int) -> bool:
         """Whether some answer so far has an unknown off by as much as `target`, with nothing moved but what is hidden now."""
@@ -190,12 +230,10 @@ class _System:
         moved = self._least(number, target, hidden)
         if moved is None:
             nearer = round(self._extreme(number, 1 if target > 0 else -1, whole=True))
-            if nearer == 0:
+            if self.reached(number, nearer):
                 return set()
             moved = self._least(number, nearer, hidden)
             assert moved is not None
-        np.minimum(self._reached_low, moved, out=self._reached_low)
-        np.maximum(self._reached_high, moved, out=self._reached_high)
         return {other for other in self._newest if moved[self._numbers[other]]}
 
     def _least(self, number: int, target: int, hidden: Set[str]) -> Floats | None:
@@ -211,37 +249,51 @@ class _System:
         size, first = len(costs), self._places[number]
         for place, amount in ((first, max(target, 0)), (size + first, max(-target, 0))):
             least[place] = most[place] = amount
-        arguments = np.concatenate([costs, costs]), self._both_ways, np.column_stack([least, most])
-        found = _solve(*arguments)
-        if found.status != _INFEASIBLE and np.abs(found.x - np.round(found.x)).max() > _NOTHING:
-            found = _solve(*arguments, whole=True)  # tables of three dimensions can have halves for an answer
+        both_costs, bounds = np.concatenate([costs, costs]), np.column_stack([least, most])
+        found = _solve(both_costs, *self._both_ways, self._room, bounds)
+        if found.status == _INFEASIBLE:
+            return None
+        if np.abs(found.x - np.round(found.x)).max() > _NOTHING:  # tables of three dimensions can have halves for an answer
+            found = _solve(both_costs, *self._both_ways, self._room, bounds, whole=True)
         if found.status == _INFEASIBLE:
             return None
         assert found.status == 0, found.message
-        moved = np.zeros(len(self._counts))
-        moved[self._moves] = np.round(found.x[:size] - found.x[size:])
-        return moved
+        return self._reach(np.round(found.x[:size] - found.x[size:]))
 
 
-def _solve(objective: Floats, equations: csr_array, bounds: Floats, whole: bool = False) -> Any:
-    """The least of a programme whose equations all come to 0; `whole`: among whole numbers only."""
-    # The tables are small: to simplify the programme first takes longer than to solve it.
+def _solve(
+    objective: Floats,
+    equations: csr_array,
+    limits: csr_array,
+    room: Floats,
+    bounds: Floats,
+    whole: bool = False,
+    nearly: bool = False,
+) -> Any:
+    """The least of a programme whose equations all come to 0 and limits to `room` at most.
+
+    `whole`: among whole numbers only; `nearly`: one of these that is not far from the least.
+    """
+    options: dict[str, float] = {"mip_rel_gap": _NEAR} if nearly else {}
+    # Without whole numbers to find, to simplify the programme first takes longer than to solve it.
     return linprog(
         objective,
+        A_ub=limits,
+        b_ub=room,
         A_eq=equations,
         b_eq=np.zeros(equations.shape[0]),
         bounds=bounds,
         method="highs",
-        integrality=np.ones(len(objective)) if whole else None,
-        options={"presolve": whole},
+        integrality=np.ones(len(objective)) if whole or nearly else None,
+        options={"presolve": whole or nearly, **options},
     )
 
 
-def _matrix(equations: Sequence[Sequence[tuple[int, float]]], moves: NDArray[np.bool_]) -> csr_array:
-    """One row per equation that anything can move in, one column per unknown that moves."""
+def _matrix(lines: Iterable[_Weights], moves: NDArray[np.bool_]) -> csr_array:
+    """One row per line, one column per unknown that moves."""
     places = np.cumsum(moves) - 1
-    kept = [part for equation in equations if (part := [(places[number], weight) for number, weight in equation if moves[number]])]
-    rows = [row for row, equation in enumerate(kept) for _ in equation]
-    columns = [place for equation in kept for place, _ in equation]
-    weights = [weight for equation in kept for _, weight in equation]
+    kept = [[(places[number], weight) for number, weight in sorted(line) if moves[number]] for line in sorted(lines, key=sorted)]
+    rows = [row for row, line in enumerate(kept) for _ in line]
+    columns = [place for line in kept for place, _ in line]
+    weights = [weight for line in kept for _, weight in line]
     return csr_array((weights, (rows, columns)), shape=(len(kept), int(moves.sum())))

@@ -31,11 +31,11 @@ class _Subject(NamedTuple):
     annual: bool  # whether the quarters of a year are published as a sum too
 
 
-_SUBJECTS = (
-    _Subject("PERMITS_IN_FORCE", "permits_in_force", "category", {"EAEU": EAEU}, annual=False),
-    _Subject("PERMITS_ISSUED", "permits_issued", "category", {}, annual=True),
-    _Subject("FOREIGN_STUDENTS", "students", "level", {}, annual=False),
-)
+_IN_FORCE = _Subject("PERMITS_IN_FORCE", "permits_in_force", "category", {"EAEU": EAEU}, annual=False)
+_ISSUED = _Subject("PERMITS_ISSUED", "permits_issued", "category", {}, annual=True)
+_STUDENTS = _Subject("FOREIGN_STUDENTS", "students", "level", {}, annual=False)
+# Subjects that tell of each other: no more permits are in force than a quarter before and issued since.
+_LINKED = ((_IN_FORCE, _ISSUED), (_STUDENTS,))
 
 
 class _Cell(NamedTuple):
@@ -71,12 +71,12 @@ def release_cells(
     held = list(entries)
     observations: list[Observation] = []
     body: Confidential = {"period": period, "counts": {}, "hidden": {}, "groups": {}}
-    for subject in _SUBJECTS:
-        counts = _counts(held, subject, period)
-        table, hidden = _protected(subject, period, counts, earlier)
+    for subjects in _LINKED:
+        counts = {key: n for subject in subjects for key, n in _counts(held, subject, period).items()}
+        table, hidden = _protected(subjects, period, counts, earlier)
         body["counts"] |= counts
         body["hidden"] |= hidden
-        observations += _of_table(table, hidden, units[subject.indicator])
+        observations += _of_table(table, hidden, units)
     if _has_year(period):
         year = period[:4]
         hidden_before = {group for one in earlier for group in one["groups"].get(year, ())}
@@ -91,11 +91,10 @@ def _has_year(period: str) -> bool:
 
 
 def _quarters(subject: _Subject, period: str) -> list[str]:
-    """The quarters that a release has counts of: its own, and the others of the year whose sums it has."""
-    if not (subject.annual and _has_year(period)):
-        return [period]
+    """The quarters of which a release has counts, its own last: others of the year whose sums it has, the one before of a stock."""
     last = calendar.parse_quarter(period)
-    return [calendar.quarter_label(quarter) for quarter in range(last - _YEAR_QUARTERS + 1, last + 1)]
+    before = 0 if subject is _STUDENTS else 1 if subject is _IN_FORCE else _YEAR_QUARTERS - 1 if _has_year(period) else 0
+    return [calendar.quarter_label(quarter) for quarter in range(last - before, last + 1)]
 
 
 def _counts(entries: Iterable[Entry], subject: _Subject, period: str) -> dict[str, int]:
@@ -116,57 +115,81 @@ def _frequencies(entries: Iterable[Entry], year: str) -> dict[str, dict[int, int
 
 
 def _protected(
-    subject: _Subject, period: str, counts: Mapping[str, int], earlier: Sequence[Confidential]
+    subjects: tuple[_Subject, ...], period: str, counts: Mapping[str, int], earlier: Sequence[Confidential]
 ) -> tuple[Table, dict[str, str]]:
-    """The table of a subject, and what of it is hidden."""
-    start = subject.indicator + "|"
-    cuts = [
-        _Cut(
-            body["period"],
-            {key: n for key, n in body["counts"].items() if key.startswith(start)},
-            {key: status for key, status in body["hidden"].items() if key.startswith(start)},
-        )
-        for body in earlier
-    ]
-    linked = _linked(subject, period, cuts)
+    """The table of some subjects, and what of it is hidden."""
+    linked = [_cut(subjects, body) for body in earlier if _tells_of(subjects, body["period"], period)]
     # One frame for all: where a release has no count of a citizenship that another has, it says 0.
     cells = [_Cell(*key.split("|")) for keys in (counts, *(cut.counts for cut in linked)) for key in keys]
-    areas, categories = sorted({cell.area for cell in cells}), sorted({cell.category for cell in cells})
-    released = [Released(_table(subject, cut.period, cut.counts, areas, categories), cut.hidden) for cut in linked]
-    table = _table(subject, period, counts, areas, categories)
+    frame = sorted({cell.area for cell in cells}), sorted({cell.category for cell in cells})
+    released = [Released(_table(subjects, cut.period, cut.counts, frame), cut.hidden) for cut in linked]
+    table = _table(subjects, period, counts, frame)
     return table, protect(table, released)
 
 
-def _linked(subject: _Subject, period: str, cuts: list[_Cut]) -> list[_Cut]:
-    """Those releases from which something could follow for this one: of the same quarter or, once its sums are out, of the year."""
-    year = [cut for cut in cuts if cut.period[:4] == period[:4]]
-    if subject.annual and any(_has_year(one) for one in (period, *(cut.period for cut in year))):
-        return year
-    return [cut for cut in year if cut.period == period]
+def _cut(subjects: tuple[_Subject, ...], body: Confidential) -> _Cut:
+    mine = {subject.indicator for subject in subjects}
+    counts, hidden = ({key: v for key, v in body[part].items() if key.partition("|")[0] in mine} for part in ("counts", "hidden"))
+    return _Cut(body["period"], counts, hidden)
 
 
-def _table(subject: _Subject, period: str, counts: Mapping[str, int], areas: list[str], categories: list[str]) -> Table:
-    """All that a release could show of a subject, and the margins that are published anyway."""
-    quarters = _quarters(subject, period)
-    key = {(q, a, c): _Cell(subject.indicator, q, a, c).key for q in quarters for a in areas for c in categories}
-    totals = [tuple(key[q, a, c] for c in categories) for q in quarters for a in areas]
-    totals += [tuple(key[q, a, c] for a in areas) for q in quarters for c in categories]
+def _tells_of(subjects: tuple[_Subject, ...], other: str, period: str) -> bool:
+    """Whether something could follow from the release of one quarter for that of another.
+
+    Stocks and flows hang together from quarter to quarter, without end: a year and the quarters beside it are taken.
+    """
+    if _STUDENTS in subjects:
+        return other == period
+    first = calendar.parse_quarter(f"{period[:4]}-Q1")
+    return first - 1 <= calendar.parse_quarter(other) <= first + _YEAR_QUARTERS
+
+
+def _table(subjects: tuple[_Subject, ...], period: str, counts: Mapping[str, int], frame: tuple[list[str], list[str]]) -> Table:
+    """All that a release could show of some subjects, and the margins that are published anyway."""
+    areas, categories = frame
     sums: dict[str, tuple[str, ...]] = {}
-    for group, countries in subject.groups.items():
-        members = [a for a in areas if a in countries]
-        if members:
-            sums |= {_Cell(subject.indicator, period, group, c).key: tuple(key[period, a, c] for a in members) for c in categories}
-    if len(quarters) > 1:
-        year = period[:4]
-        sums |= {_Cell(subject.indicator, year, a, c).key: tuple(key[q, a, c] for q in quarters) for a in areas for c in categories}
-    unsaid = frozenset(text for (q, _, _), text in key.items() if q != period)
-    return Table({text: counts.get(text, 0) for text in key.values()}, sums, tuple(totals), unsaid)
+    totals: list[tuple[str, ...]] = []
+    keys: list[tuple[str, str]] = []
+    for subject in subjects:
+        quarters = _quarters(subject, period)
+        key = {(q, a, c): _Cell(subject.indicator, q, a, c).key for q in quarters for a in areas for c in categories}
+        keys += [(text, q) for (q, _, _), text in key.items()]
+        totals += [tuple(key[q, a, c] for c in categories) for q in quarters for a in areas]
+        totals += [tuple(key[q, a, c] for a in areas) for q in quarters for c in categories]
+        for group, countries in subject.groups.items():
+            members = [a for a in areas if a in countries]
+            if members:
+                sums |= {
+                    _Cell(subject.indicator, period, group, c).key: tuple(key[period, a, c] for a in members) for c in categories
+                }
+        if subject.annual and _has_year(period):
+            year = period[:4]
+            sums |= {
+                _Cell(subject.indicator, year, a, c).key: tuple(key[q, a, c] for q in quarters) for a in areas for c in categories
+            }
+    cells = {text: counts.get(text, 0) for text, _ in keys}
+    limits = _limits(period, cells, frame) if _IN_FORCE in subjects else {}
+    return Table(cells, sums, tuple(totals), limits, frozenset(text for text, q in keys if q != period))
 
 
-def _of_table(table: Table, hidden: Mapping[str, str], unit: tuple[str, int]) -> list[Observation]:
+def _limits(period: str, cells: Mapping[str, int], frame: tuple[list[str], list[str]]) -> dict[str, tuple[str, ...]]:
+    """Permits in force at the end of a quarter were in force at the end of the one before, or issued in it."""
+    before = _quarters(_IN_FORCE, period)[0]
+    found: dict[str, tuple[str, ...]] = {}
+    for area in frame[0]:
+        for category in frame[1]:
+            now, then = (_Cell(_IN_FORCE.indicator, quarter, area, category).key for quarter in (period, before))
+            issued = _Cell(_ISSUED.indicator, period, area, category).key
+            if cells[now] <= cells[then] + cells[issued]:
+                found[now] = then, issued
+    return found
+
+
+def _of_table(table: Table, hidden: Mapping[str, str], units: Units) -> list[Observation]:
     found = []
     for key, value in table.values().items():
         cell = _Cell(*key.split("|"))
+        unit = units[cell.indicator]
         series = series_key("Q" if "Q" in cell.period else "A", cell.indicator, cell.area, category=cell.category)
         if key in hidden:
             found.append(Observation(series, cell.period, None, None, None, *unit, SUPPRESSED, hidden[key]))
