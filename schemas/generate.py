@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from schemas.feeds import FEEDS, Feed
 from schemas.feeds.fields import Identity, Moment, Withdrawal, annotations
-from schemas.values import Aggregate, Estimate, Indicator, Rejection, Sheet
+from schemas.values import Aggregate, Estimate, Indicator, Quality, Rejection, Sheet
 
 FOLDER = Path(__file__).parent / "generated"
 VALUES: dict[str, Any] = {
@@ -22,6 +22,7 @@ VALUES: dict[str, Any] = {
     "aggregate": Aggregate,
     "estimate": Estimate,
     "indicator": Indicator,
+    "quality": Quality,
     "rejection": Rejection,
 }
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -98,6 +98,118 @@ class Indicator(TypedDict):
 
 
 @with_config(_CLOSED)
+class Missing(TypedDict):
+    """Why something is not there."""
+
+    absent: Literal[True]
+    reason: str
+
+
+@with_config(_CLOSED)
+class Completeness(TypedDict):
+    """Records known, in percent of those that the days passed so far will have had."""
+
+    value: Number
+
+
+@with_config(_CLOSED)
+class Revision(TypedDict):
+    """How far a feed's headline figures are from those first released."""
+
+    figures: Annotated[int, Field(ge=1, description="how many are compared")]
+    mean_absolute: Annotated[Number, Field(description="in their unit")]
+    percent: Annotated[Number | None, Field(description="of what they are now; null if that is 0")]
+
+
+@with_config(_CLOSED)
+class FeedQuality(TypedDict):
+    """One feed's line. Delays are local days; 60 stands for 60 and more."""
+
+    feed: str
+    records: Annotated[int, Field(description="of the quarter's days, that count now")]
+    completeness: Completeness | Missing
+    median_days: Annotated[int, Field(description="after which half of the records were known")]
+    p95_days: Annotated[int, Field(description="after which 95 % of the records were known")]
+    late_after_days: int
+    late: Annotated[Number, Field(description="percent of records that were known later than that")]
+    corrected: int
+    withdrawn: int
+    conflicts: int
+    revision: Revision | Missing
+    doubts: Annotated[
+        list[Literal["incomplete", "late", "corrected", "withdrawn", "conflicts", "revised"]],
+        Field(description="what is not good, by the limits of docs/methods/quality.md"),
+    ]
+
+
+@with_config(_CLOSED)
+class NoFeedQuality(TypedDict):
+    """Why a feed has no line."""
+
+    feed: str
+    absent: Literal[True]
+    reason: str
+
+
+@with_config(_CLOSED)
+class Mirror(TypedDict):
+    """A partner country's figure beside that of here."""
+
+    figure: str
+    partner: str
+    period: str
+    theirs: Number
+    source: str
+    ours: Number
+    asymmetry: Annotated[Number, Field(description="100 * (ours - theirs) / their mean")]
+
+
+@with_config(_CLOSED)
+class NoMirror(TypedDict):
+    """Why there is nothing to compare it with."""
+
+    figure: str
+    partner: str
+    period: str
+    theirs: Number
+    source: str
+    absent: Literal[True]
+    reason: str
+
+
+@with_config(_CLOSED)
+class Finding(TypedDict):
+    """Something that does not fit."""
+
+    rule: Literal["share_range", "negative", "sum", "interval"]
+    subject: Annotated[str, Field(description="a figure's code, or a series key")]
+    period: str
+    difference: Annotated[Number, Field(description="how far it is off, in the figure's unit")]
+    text: str
+
+
+@with_config(_CLOSED)
+class Findings(TypedDict):
+    """What does not fit among some figures."""
+
+    figures: Annotated[int, Field(description="how many were looked at")]
+    findings: int
+    listed: Annotated[list[Finding], Field(description="the first 50")]
+
+
+@with_config(_CLOSED)
+class Quality(TypedDict):
+    """quality.v1: the quality report of a quarter (docs/methods/quality.md)."""
+
+    period: str
+    simulated: Annotated[bool, Field(description="the events are simulated: delays are those of the sending")]
+    feeds: list[FeedQuality | NoFeedQuality]
+    mirrors: Annotated[list[Mirror | NoMirror | Missing], Field(description="or the one reason why there are none")]
+    published: Annotated[Findings, Field(description="in figures that offices published for the quarter")]
+    computed: Annotated[Findings, Field(description="in figures computed here, of the quarter and its year")]
+
+
+@with_config(_CLOSED)
 class Rejection(TypedDict):
     """rejections.v1: what was refused of one submission. Numbers only."""
 

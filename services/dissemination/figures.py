@@ -14,13 +14,11 @@ from schemas.indicators import Statement, catalogue
 from services.dissemination.wording import Wording, parse_period
 from services.shared.statistics.areas import GROUPS
 from services.shared.statistics.observation import NOT_APPLICABLE, SUPPRESSED, TOTAL, series_key
+from services.shared.statistics.simulated import is_thinned
 
 if TYPE_CHECKING:
     from services.shared.runtime.store import Published, Snapshot
 
-# What `tolqyn simulate --scale` thins; all else is always at full size.
-THINNED_UNITS = ("crossings", "stays")
-THINNED = ("LABOUR_EMIGRATION",)
 EQUAL, DIFFERS, NOT_COMPARED = "equal", "differs", ""
 # A float that was computed as a ratio may lie this far, relatively, beside the half step it stands on.
 _ROUNDING_SLACK = 1e-9
@@ -216,7 +214,7 @@ class Figures:
             return NOT_COMPARED, words("plan"), ""
         if row.value is None:
             return NOT_COMPARED, "", ""
-        scaled = (unit in THINNED_UNITS or row.indicator in THINNED) and self.scale != 1.0
+        scaled = is_thinned(row.indicator, unit) and self.scale != 1.0
         full = row.value / self.scale if scaled else row.value
         note = ""
         if scaled:

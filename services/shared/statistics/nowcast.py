@@ -140,12 +140,12 @@ def _value(triangle: Triangle, span: _Span, years: int) -> float | None:
     seen = min(span.days, span.age + 1 - int(np.argmax(shares >= REPORTED_MIN)))
     if seen <= 0:
         return None
-    happened = _completed(triangle, span.first, seen, shares)
+    happened = expected(triangle, span.first, seen, shares)
     return happened * _whole(triangle, span, seen, years) if happened else None
 
 
-def _completed(triangle: Triangle, first: int, days: int, shares: Floats) -> float:
-    """The records of some days, known and yet to come."""
+def expected(triangle: Triangle, first: int, days: int, shares: Floats) -> float:
+    """The records of some days, known and yet to come, by the chain ladder. `shares`: as `reported` gives them."""
     known = triangle.counts[first - triangle.first_day :][:days].sum(axis=1)
     ages = np.minimum(triangle.today - np.arange(first, first + days), len(shares) - 1)
     return float((known / np.maximum(shares[ages], REPORTED_MIN)).sum())
@@ -154,7 +154,7 @@ def _completed(triangle: Triangle, first: int, days: int, shares: Floats) -> flo
 def _so_far(triangle: Triangle, span: _Span) -> tuple[int, float]:
     """How much of the span is known, and how much has happened by the chain ladder."""
     days = min(span.days, span.age + 1)
-    return triangle.total(span.first, span.first + days - 1), _completed(triangle, span.first, days, reported(triangle))
+    return triangle.total(span.first, span.first + days - 1), expected(triangle, span.first, days, reported(triangle))
 
 
 def _whole(triangle: Triangle, span: _Span, seen: int, years: int) -> float:
