@@ -4,7 +4,8 @@ import argparse
 import asyncio
 
 from services.cli import local
-from services.indicator_publisher.publisher import FOLD, INDICATORS
+from services.indicator_publisher.outlets import INDICATORS, QUALITY
+from services.indicator_publisher.publisher import FOLD
 from services.shared.runtime.errors import Failure, Unavailable
 from services.shared.runtime.kafka import end_offsets
 from services.shared.runtime.ledger import LedgerFollower
@@ -31,7 +32,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 async def settle(settings: Settings, timeout: float) -> int:
-    """The number of a publication that has everything in the log at the time of the call, in PostgreSQL and on `indicators.v1`.
+    """The number of a publication that has everything in the log at the time of the call, in PostgreSQL and on the topics.
 
     Raises Failure, saying what was waited for, when `timeout` seconds are over.
     """
@@ -46,8 +47,8 @@ async def settle(settings: Settings, timeout: float) -> int:
     try:
         async with asyncio.timeout(timeout):
             await _in_database(settings, wanted)
-            waiting_for = INDICATORS
-            return await _on_topic(settings, wanted)
+            waiting_for = f"{INDICATORS} or {QUALITY}"
+            return await _on_topics(settings, wanted)
     except TimeoutError:
         raise Failure(f"not settled after {timeout:.0f} s: {waiting_for} is not at the end of the log yet") from None
 
@@ -65,16 +66,20 @@ async def _in_database(settings: Settings, wanted: Cut) -> None:
             await asyncio.sleep(POLL_SECONDS)  # it may come back before the time is over
 
 
-async def _on_topic(settings: Settings, wanted: Cut) -> int:
+async def _on_topics(settings: Settings, wanted: Cut) -> int:
     never = asyncio.Event()
-    follower = LedgerFollower(settings, [INDICATORS], FOLD)
+    behind, publication = {INDICATORS, QUALITY}, 0
+    follower = LedgerFollower(settings, [*behind], FOLD)
     await follower.start(never)
     try:
         async for adoptions in follower.adoptions(never):
-            mark = adoptions[-1].mark
-            if not is_behind(mark.cut, wanted):
-                assert mark.publication is not None
-                return mark.publication
+            for topic, _, mark, _ in adoptions:
+                if not is_behind(mark.cut, wanted):
+                    assert mark.publication is not None
+                    behind.discard(topic)
+                    publication = max(publication, mark.publication)
+            if not behind:
+                return publication
     finally:
         await follower.stop()
     raise AssertionError("a follower ends only when it is told to")

@@ -1,7 +1,7 @@
-"""The sink: one cut becomes one publication, in PostgreSQL first and then on `indicators.v1`.
+"""The sink: one cut becomes one publication, in PostgreSQL first and then on `indicators.v1` and `quality.v1`.
 
-PostgreSQL is the truth of what was published. A kill between its transaction and the topic is mended at the next start, when the
-topic is made equal to the database.
+PostgreSQL is the truth of what was published. A kill between its transaction and the topics is mended at the next start, when the
+topics are made equal to the database.
 """
 
 import asyncio
@@ -15,21 +15,23 @@ import orjson
 
 from schemas.indicators import units
 from services.indicator_publisher.alignment import Aligned, Alignment
+from services.indicator_publisher.outlets import Outlets
+from services.indicator_publisher.qualities import Qualities
 from services.indicator_publisher.releases import Place, Releases
 from services.shared.runtime import metrics
 from services.shared.runtime.errors import ConfigurationError, Unavailable
-from services.shared.runtime.ledger import LedgerFollower, LedgerOwner, Position, rest_after
+from services.shared.runtime.ledger import LedgerFollower, rest_after
 from services.shared.runtime.release_dates import release_calendar
 from services.shared.runtime.release_store import ReleaseStore
 from services.shared.runtime.service import ServiceContext
-from services.shared.runtime.store import Annex, Outcome, Publication, Published, Snapshot, Standing
+from services.shared.runtime.store import Annex, Outcome, Publication, Snapshot, Standing
 from services.shared.statistics.indicators import observations
 from services.shared.statistics.inner_cells import release_cells
 from services.shared.statistics.ledger_set import Changes, Cut, is_behind
 
 FOLD = 1  # version of the indicators' formulas
 INPUT_FOLD = 2  # version of aggregates and estimates that they understand
-AGGREGATES, ESTIMATES, INDICATORS = "aggregates.quarterly.v1", "estimates.informality.v1", "indicators.v1"
+AGGREGATES, ESTIMATES = "aggregates.quarterly.v1", "estimates.informality.v1"
 DATABASE_RETRY_SECONDS = 1.0  # while the database is away
 RELEASE_LOOK_SECONDS = 0.5  # whether a release is asked for or due: it goes out so long after its instant at the most
 
@@ -50,24 +52,24 @@ class Publisher:
         self._aggregates: dict[str, dict[str, Any]] = {}
         self._estimates: dict[str, dict[str, Any]] = {}
         self._follower = LedgerFollower(context.settings, [AGGREGATES, ESTIMATES], INPUT_FOLD)
-        self._ledger = LedgerOwner(context.settings, INDICATORS, FOLD)
+        self._outlets = Outlets(context.settings, FOLD)
+        self._qualities = Qualities(self._units)
         self._now = now
         self._store = ReleaseStore.of(context.settings)
         self._releases = Releases(self._store, release_calendar(context.settings), self._units, release_cells, now)
         self._known: Snapshot | None = None
         self._standing: Standing | None = None  # of what is published
         self._cut: Cut | None = None  # of the aggregates that are held
-        self._owned = False
         self._turn = asyncio.Lock()  # cuts and releases, one after the other: there is one connection, and one `known`
 
     async def run(self) -> None:
         stopping = self._context.stopping
-        await self._ledger.start(stopping)
+        await self._outlets.start(stopping)
         await self._follower.start(stopping)
         tasks: list[asyncio.Future[None]] = []
         try:
             await self._connect()
-            tasks += [asyncio.ensure_future(one) for one in (self._work(), self._release(), self._ledger.keep_right(stopping))]
+            tasks += [asyncio.ensure_future(one) for one in (self._work(), self._release(), self._outlets.keep_right(stopping))]
             # Whichever ends first: because the service stops, or because it failed.
             for done in (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]:
                 done.result()
@@ -76,7 +78,7 @@ class Publisher:
             for task in tasks:
                 task.cancel()
             await self._follower.stop()
-            await self._ledger.stop()
+            await self._outlets.stop()
             await self._store.__aexit__(None, None, None)
 
     async def _work(self) -> None:
@@ -111,11 +113,16 @@ class Publisher:
             return
         if self._cut == self._standing.cut:  # else it catches up with what is published: inner cells would be of another cut
             await self._releases.freeze(Place(self._known, self._standing, self._aggregates))
-        while (outcome := await self._releases.publish(self._known, self._standing)) is not None:
+        while (outcome := await self._releases.publish(self._known, self._standing, self._told)) is not None:
             await self._take(outcome)
 
+    def _told(self, annex: Annex) -> Annex:
+        """The annexes of a release with the quality reports that it changes; they stay while the cut held is not the published."""
+        assert self._standing is not None
+        return self._qualities.with_release(annex) if self._cut == self._standing.cut else annex
+
     async def _connect(self) -> None:
-        """Reach the database, however long it is away, and make the topic equal to what it holds."""
+        """Reach the database, however long it is away, and make the topics equal to what it holds."""
         while not self._context.stopping.is_set():
             try:
                 await self._store.__aexit__(None, None, None)
@@ -134,7 +141,8 @@ class Publisher:
         else:
             return
         if standing is not None:
-            await self._own(standing)
+            assert self._known is not None
+            await self._outlets.own(self._known, standing)
             self._show(standing)
         self._context.set_ready()
 
@@ -142,6 +150,7 @@ class Publisher:
         """Bring what is published to a cut; False if it is there or ahead already, or the service stops."""
         _update(self._aggregates, aligned.aggregates)
         _update(self._estimates, aligned.estimates)
+        self._qualities.take([*aligned.aggregates, *aligned.estimates])
         found = await asyncio.to_thread(observations, self._aggregates, self._estimates.values(), self._units)
         mark = aligned.mark
         self._cut = mark.cut
@@ -153,7 +162,9 @@ class Publisher:
                     self._refuse_another_log(standing, published)
                 if published is not None and is_behind(mark.cut, published.cut):
                     return False  # the ledgers are catching up with what is published already
-                annex = self._annex() | self._releases.annex(found, self._known)
+                releases = self._releases.annex(found, self._known)
+                reports = await asyncio.to_thread(self._qualities.annex, self._aggregates, found, releases, mark.log_time)
+                annex = self._annex() | releases | reports
                 new = Publication(self._releases.standing(found), annex, standing)
                 outcome = await self._store.publish(new, self._known, self._now())
                 break
@@ -168,24 +179,9 @@ class Publisher:
     async def _take(self, outcome: Outcome) -> None:
         """Hand on what was published."""
         self._known, self._standing = outcome.snapshot, outcome.standing
-        await self._write(outcome)
-
-    async def _own(self, standing: Standing) -> None:
-        """Make `indicators.v1` equal to the database; not while it is ahead of it (the database is new, or came from a backup)."""
-        assert self._known is not None
-        entries = {f"{o.series}:{o.period}": _value(o) for o in self._known.observations.values()}
-        self._owned = await self._ledger.own(0, entries, _position(standing)) is None
-
-    async def _write(self, outcome: Outcome) -> None:
-        """Bring `indicators.v1` to the new publication."""
-        now = outcome.standing
-        if self._owned:
-            changes: Changes = {f"{s}:{p}": None if o is None else _value(o) for (s, p), o in outcome.changes.items()}
-            await self._ledger.write(0, changes, _position(now))
-        else:
-            await self._own(now)
+        await self._outlets.write(outcome)
         metrics.PUBLICATION_CHANGES.inc(len(outcome.changes))
-        self._show(now)
+        self._show(outcome.standing)
 
     def _refuse_another_log(self, new: Standing, published: Standing) -> None:
         """At the same offset there must be the same record before the cut, or it is not the log that was published from."""
@@ -212,24 +208,3 @@ def _update(entries: dict[str, dict[str, Any]], changes: Changes) -> None:
             entries.pop(key, None)
         else:
             entries[key] = orjson.loads(value)
-
-
-def _position(standing: Standing) -> Position:
-    return Position(standing.cut, standing.log_time, standing.identity, standing.publication)
-
-
-def _value(o: Published) -> bytes:
-    """One observation as `indicators.v1` carries it."""
-    return orjson.dumps(
-        {
-            "OBS_VALUE": o.value,
-            "LOWER": o.lower,
-            "UPPER": o.upper,
-            "UNIT_MEASURE": o.unit,
-            "DECIMALS": o.decimals,
-            "OBS_STATUS": o.status,
-            "CONF_STATUS": o.confidentiality,
-            "AS_OF": o.as_of,
-            "PUBLISHED_AT": o.published_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }
-    )

@@ -105,8 +105,11 @@ class Releases:
         frozen = await self._store.freeze(new, place.standing, self._now())
         log.debug("frozen: %s", frozen)  # not at the level of a running service: it is under embargo
 
-    async def publish(self, known: Snapshot, standing: Standing) -> Outcome | None:
-        """Make the first of the frozen releases public whose instant has come; None if there is none."""
+    async def publish(self, known: Snapshot, standing: Standing, told: Callable[[Annex], Annex]) -> Outcome | None:
+        """Make the first of the frozen releases public whose instant has come; None if there is none.
+
+        `told`: the annexes with what else a release changes in them.
+        """
         due = (await self._store.waiting(self._now())).due
         if not due:
             return None
@@ -114,7 +117,7 @@ class Releases:
         after = self._with(frozen)
         kept = self._released.inner
         computed = {key: bare(o) for key, o in known.observations.items() if key not in kept}
-        annex = await self._annex_with(frozen, known)
+        annex = told(await self._annex_with(frozen, known))
         new = Publication(release.standing(computed, after), annex, standing)
         outcome = await self._store.release(frozen, new, known, self._now())
         self._released = after

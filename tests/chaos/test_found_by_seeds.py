@@ -89,9 +89,8 @@ async def test_a_publisher_does_not_write_another_s_figures_under_its_own_cut(mo
     async def standing() -> Standing:
         return Standing(2, now, {"f/0": 2}, 0, {}, 1)
 
-    async def own(where: Standing) -> None:
-        assert publisher._known is not None
-        assert publisher._known.publication == where.publication
+    async def own(known: Snapshot, where: Standing) -> None:
+        assert known.publication == where.publication
         owned.append(where)
 
     for name in ("__aenter__", "__aexit__"):
@@ -99,6 +98,7 @@ async def test_a_publisher_does_not_write_another_s_figures_under_its_own_cut(mo
     monkeypatch.setattr(store, "create", nothing)
     monkeypatch.setattr(store, "snapshot", snapshot)
     monkeypatch.setattr(store, "standing", standing)
-    monkeypatch.setattr(publisher, "_own", own)
+    monkeypatch.setattr(publisher._releases, "load", nothing)
+    monkeypatch.setattr(publisher._outlets, "own", own)
     await publisher._connect()
     assert len(owned) == 1

@@ -17,6 +17,7 @@ from services.shared.statistics.ledger_set import MARK_KIND
 from services.shared.statistics.sdmx_csv import to_csv
 
 AGGREGATES, ESTIMATES, INDICATORS = "aggregates.quarterly.v1", "estimates.informality.v1", "indicators.v1"
+QUALITY = "quality.v1"
 SECONDS_MAX = 30.0  # a publication takes tens of milliseconds
 
 Entries = dict[str, bytes]
@@ -64,7 +65,9 @@ class Stages:
 
     async def cut(self, number: int, aggregates: Entries, estimates: Entries | None = None) -> None:
         await self.write(AGGREGATES, number, aggregates)
-        await self.write(ESTIMATES, number, {"e": json.dumps(SURVEY).encode()} if estimates is None else estimates)
+        await self.write(
+            ESTIMATES, number, {"SURVEY|2025-Q2|INFORMAL_SHARE": json.dumps(SURVEY).encode()} if estimates is None else estimates
+        )
 
 
 @asynccontextmanager
@@ -105,12 +108,17 @@ async def exported(settings: Settings, as_of: int | datetime | None = None) -> s
 
 async def on_topic(settings: Settings) -> dict[str, float]:
     """The same as a simple consumer of the topic has it."""
-    entries: dict[str, float] = {}
-    for record in await kafka.read_to_end(settings, INDICATORS):
+    return {key: value["OBS_VALUE"] for key, value in (await held(settings, INDICATORS)).items()}
+
+
+async def held(settings: Settings, topic: str) -> dict[str, Any]:
+    """The newest value of each key."""
+    entries: dict[str, Any] = {}
+    for record in await kafka.read_to_end(settings, topic):
         if ("kind", MARK_KIND) in record.headers:
             continue
         if record.value is None:
             entries.pop(record.key.decode(), None)
         else:
-            entries[record.key.decode()] = json.loads(record.value)["OBS_VALUE"]
+            entries[record.key.decode()] = json.loads(record.value)
     return entries

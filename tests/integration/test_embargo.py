@@ -11,7 +11,8 @@ from prometheus_client import REGISTRY
 
 from services.cli import release as command
 from services.dissemination import app, bulletin, page
-from services.indicator_publisher.publisher import Publisher, utc_now
+from services.indicator_publisher.outlets import Outlets
+from services.indicator_publisher.publisher import utc_now
 from services.shared.runtime import kafka
 from services.shared.runtime.database import schema_name
 from services.shared.runtime.errors import Failure
@@ -153,10 +154,10 @@ async def test_a_kill_between_the_database_and_the_topic_costs_a_release_nothing
         await until(lambda: standing_at(settings, 1), task)
         with monkeypatch.context() as patched:
 
-            async def killed(_: Publisher, outcome: Outcome) -> None:
+            async def killed(_: Outlets, outcome: Outcome) -> None:
                 raise SystemError("killed")
 
-            patched.setattr(Publisher, "_write", killed)
+            patched.setattr(Outlets, "write", killed)
             clock.put(DUE)
             with pytest.raises(SystemError):
                 await task

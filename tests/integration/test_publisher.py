@@ -13,18 +13,23 @@ from services.shared.runtime import database as database_module
 from services.shared.runtime import kafka
 from services.shared.runtime.errors import ConfigurationError, Failure, Unavailable
 from services.shared.runtime.ledger import LedgerFollower
+from services.shared.runtime.release_store import ReleaseStore
 from services.shared.runtime.settings import Settings
 from services.shared.runtime.store import Publication, Standing, Store
 from services.shared.statistics.observation import Observation
+from services.shared.statistics.quality import NO_RELEASE
 from tests.chaos.real.proxy import Proxy
 from tests.integration.stages import (
     AGGREGATES,
     ESTIMATES,
     INDICATORS,
+    QUALITY,
     SECONDS_MAX,
+    Entries,
     Stages,
     arrivals,
     exported,
+    held,
     on_topic,
     publishing,
     standing_at,
@@ -42,8 +47,17 @@ async def figures(settings: Settings) -> dict[str, float]:
     return {f"{s}:{p}": o.value for (s, p), o in snapshot.observations.items() if o.value is not None}
 
 
+async def reports(settings: Settings, as_of: int | None = None) -> dict[str, Any]:
+    """Quality reports of a publication by quarter."""
+    async with Store.of(settings) as store:
+        snapshot = await store.snapshot(as_of)
+    assert snapshot is not None
+    return dict(snapshot.qualities)
+
+
 async def topic_is_right(settings: Settings) -> bool:
-    return await on_topic(settings) == await figures(settings)
+    right = await on_topic(settings) == await figures(settings)
+    return right and await held(settings, QUALITY) == await reports(settings)
 
 
 async def test_what_was_known_at_a_publication_or_an_instant_stays_a_query(settings: Settings, stages: Stages) -> None:
@@ -137,6 +151,8 @@ async def test_what_a_crash_left_undone_on_the_topic_is_mended_at_the_next_start
         await client.send_and_wait(name, None, f"{TOTAL}:2025-Q2".encode(), partition=0)
         await client.send_and_wait(name, old, b"Q.ARRIVALS.UZ._T._T._Z:2025-Q2", partition=0)
         await client.send_and_wait(name, old, b"Q.ARRIVALS.XX._T._T._Z:1999-Q1", partition=0)
+        await client.send_and_wait(settings.topic(QUALITY), None, b"2025-Q2", partition=0)
+        await client.send_and_wait(settings.topic(QUALITY), b"{}", b"1999-Q1", partition=0)
     finally:
         await client.stop()
     assert not await topic_is_right(settings)
@@ -144,6 +160,47 @@ async def test_what_a_crash_left_undone_on_the_topic_is_mended_at_the_next_start
     async with publishing(settings) as task:
         await until(lambda: topic_is_right(settings), task)
     assert await exported(settings) == before, "the database was right all the time"
+
+
+def reported(conflicts: int) -> Entries:
+    """Aggregates of ten records that came on their day, and of as many that contradict others."""
+    about = {"period": "2025-Q2", "feed": "border-crossings"}
+    fates = {"corrected": 0, "withdrawn": 0, "conflicts": conflicts}
+    came = {"measure": "reporting", **about, "value": 10, "flows": {"arrivals": [[0, 10]]}}
+    met = {"measure": "corrections", **about, "value": conflicts, **fates, "records": 10}
+    return {f"{e['measure']}|2025-Q2|border-crossings": json.dumps(e).encode() for e in (came, met)}
+
+
+async def test_a_quality_report_is_published_with_the_figures_and_its_vintages_stay(settings: Settings, stages: Stages) -> None:
+    async with publishing(settings) as task:
+        await stages.cut(1, arrivals(UZ=10) | reported(0))
+        await until(lambda: standing_at(settings, 1), task)
+        before, first = await exported(settings), (await reports(settings))["2025-Q2"]
+        await stages.cut(2, arrivals(UZ=10) | reported(1))
+        second = await until(lambda: standing_at(settings, 2), task)
+        await until(lambda: topic_is_right(settings), task)
+    assert second.publication == 2, "a conflict changes no figure, but the report"
+    assert await exported(settings) == before
+    lines = [(await reports(settings, number))["2025-Q2"]["feeds"][0] for number in (1, 2)]
+    assert [(line["records"], line["conflicts"], line["doubts"]) for line in lines] == [(10, 0, []), (10, 1, ["conflicts"])]
+    assert (await reports(settings, 1))["2025-Q2"] == first
+
+
+async def test_a_release_gives_the_report_something_to_compare_with(settings: Settings, stages: Stages) -> None:
+    async with publishing(settings) as task:
+        await stages.cut(1, arrivals(UZ=10) | reported(0))
+        await until(lambda: standing_at(settings, 1), task)
+        assert (await reports(settings))["2025-Q2"]["feeds"][0]["revision"]["reason"] == NO_RELEASE
+        async with ReleaseStore.of(settings) as store:
+            request = await store.request("2025-Q2", False, None)
+            answer = await until(lambda: store.answer(request), task)
+        await until(lambda: topic_is_right(settings), task)
+        released = (await reports(settings, answer.publication))["2025-Q2"]["feeds"][0]["revision"]
+        assert released == {"figures": 1, "mean_absolute": 0, "percent": 0}, "in the release itself"
+        await stages.cut(2, arrivals(UZ=8) | reported(0))
+        await until(lambda: standing_at(settings, 2), task)
+        moved = (await reports(settings))["2025-Q2"]["feeds"][0]
+        assert (moved["revision"]["mean_absolute"], moved["revision"]["percent"], moved["doubts"]) == (2, 25, ["revised"])
 
 
 async def test_the_database_may_go_away_in_the_middle(settings: Settings, stages: Stages) -> None:

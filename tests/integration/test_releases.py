@@ -9,7 +9,7 @@ import pytest
 from services.indicator_publisher.releases import Place, Releases
 from services.shared.runtime.errors import Failure
 from services.shared.runtime.release_store import Freezing, ReleaseStore
-from services.shared.runtime.store import Publication, Snapshot, Standing
+from services.shared.runtime.store import Annex, Publication, Snapshot, Standing
 from services.shared.runtime.vintages import vintages
 from services.shared.statistics.observation import Observation
 from services.shared.statistics.release import parse_calendar
@@ -28,6 +28,11 @@ Key = tuple[str, str]
 
 def observation(series: str, value: float | None, period: str = Q2, status: str = "P") -> Observation:
     return Observation(series, period, value, None, None, "persons", 0, status)
+
+
+def same(annex: Annex) -> Annex:
+    """Of figures without reports."""
+    return annex
 
 
 class Desk:
@@ -76,7 +81,7 @@ class Desk:
         self.now = now or self.now + timedelta(seconds=1)
         await self.releases.freeze(Place(self.known, self.standing, {}))
         made = []
-        while (outcome := await self.releases.publish(self.known, self.standing)) is not None:
+        while (outcome := await self.releases.publish(self.known, self.standing, same)) is not None:
             self.known, self.standing = outcome.snapshot, outcome.standing
             made.append(self.standing.publication)
         assert self.known == await self.store.snapshot(), "what the publisher knows is what the database says"
@@ -322,7 +327,7 @@ async def test_of_two_publishers_the_one_with_old_knowledge_neither_freezes_nor_
             await other.releases.freeze(place)
         other.now = DUE
         with pytest.raises(Failure, match="another publisher"):
-            await other.releases.publish(other.known, other.standing)
+            await other.releases.publish(other.known, other.standing, same)
         await one.step(DUE)
         assert [r.name for r in await mine.releases()] == ["2025-Q2.P1", "2025-Q2.P2", "2025-Q2.F1"]
 

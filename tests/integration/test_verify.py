@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from schemas.indicators import units
-from services.indicator_publisher import publisher
+from services.indicator_publisher.outlets import value_of
 from services.indicator_publisher.releases import Place, Releases
 from services.shared.runtime.database import schema_name
 from services.shared.runtime.errors import Failure
@@ -99,12 +99,12 @@ async def publish(settings: Settings, period: str | None = None, final: bool = F
         if period is not None:
             await store.request(period, final, None)
             await releases.freeze(Place(outcome.snapshot, outcome.standing, made.entries))
-            released = await releases.publish(outcome.snapshot, outcome.standing)
+            released = await releases.publish(outcome.snapshot, outcome.standing, lambda annex: annex)
             assert released is not None
             outcome = released
     owner = LedgerOwner(settings, INDICATORS, 1)
     await owner.start(asyncio.Event())
-    entries = {f"{o.series}:{o.period}": publisher._value(o) for o in outcome.snapshot.observations.values()}
+    entries = {f"{o.series}:{o.period}": value_of(o) for o in outcome.snapshot.observations.values()}
     position = Position(cut, made.log_time, identity, outcome.standing.publication)
     assert await owner.own(0, entries, position) is None
     await owner.stop()

@@ -35,7 +35,8 @@ from tests.chaos.simulated.clients import Factories, Luck
 from tests.chaos.simulated.loop import SeededLoop
 from tests.chaos.simulated.oracle import Oracle
 
-AGGREGATES, ESTIMATES, INDICATORS = "aggregates.quarterly.v1", "estimates.informality.v1", "indicators.v1"
+AGGREGATES, ESTIMATES = "aggregates.quarterly.v1", "estimates.informality.v1"
+INDICATORS, QUALITY = "indicators.v1", "quality.v1"
 LETTERS = "dead-letters.v1"
 _FIELDS = ("OBS_VALUE", "LOWER", "UPPER", "OBS_STATUS")  # of an entry of `indicators.v1`
 
@@ -230,6 +231,9 @@ class MemoryStore:
         if self._standing is not None and is_behind(new.standing.cut, self._standing.cut):
             raise Failure("a cut behind the published one cannot be published")
         wanted = self._oracle.observations(new.standing.cut)
+        reports = {key: body for (kind, key), body in new.annex.items() if kind == "quality"}
+        if reports != self._oracle.reports(new.standing.cut):
+            raise Wrong(f"reports at {new.standing.cut}: {differences(reports, self._oracle.reports(new.standing.cut))}")
         if dict(new.observations) != dict(wanted):
             raise Wrong(f"published at {new.standing.cut}: {differences(dict(new.observations), dict(wanted))}")
         old = before.observations if before else {}
@@ -238,8 +242,8 @@ class MemoryStore:
         found = {
             k: old[k] if k in old and old[k][:9] == tuple(o) else Published(*o, number + 1, at) for k, o in new.observations.items()
         }
-        if before is None or found != old or estimates != before.estimates:
-            self._snapshot = Snapshot(number + 1, at, new.standing.cut, found, [], estimates)
+        if before is None or found != old or estimates != before.estimates or reports != before.qualities:
+            self._snapshot = Snapshot(number + 1, at, new.standing.cut, found, [], estimates, reports)
         snapshot = self._snapshot  # of this transaction: another publisher may publish before the answer is here
         assert snapshot is not None
         standing = new.standing._replace(publication=snapshot.publication, published_at=snapshot.published_at)

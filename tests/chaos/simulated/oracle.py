@@ -16,6 +16,7 @@ from services.shared.statistics.aggregates import Aggregates
 from services.shared.statistics.indicators import observations
 from services.shared.statistics.informality import MEASURES, estimates
 from services.shared.statistics.ledger_set import Cut
+from services.shared.statistics.quality import Reports, Sources
 from tests.chaos.simulated.broker import Broker, Record
 
 UTC_OFFSET = timedelta(hours=5)  # of all dates in the runs
@@ -91,6 +92,16 @@ class Oracle:
             return observations(entries, [orjson.loads(v) for v in self.estimates(cut).values()], UNITS)
 
         return self._once("observations", cut, make)  # type: ignore[no-any-return]
+
+    def reports(self, cut: Cut) -> dict[str, Any]:
+        """The quality reports, made from scratch."""
+
+        def make() -> dict[str, Any]:
+            entries = {k: orjson.loads(v) for k, v in self.aggregates(cut).items()}
+            names = {indicator: unit for indicator, (unit, _) in UNITS.items()}
+            return Reports().update(Sources(entries, self.observations(cut), {}, names, self.log_time(cut)), ())
+
+        return self._once("reports", cut, make)  # type: ignore[no-any-return]
 
 
 def fold(feed: str, records: list[Record]) -> Truth:

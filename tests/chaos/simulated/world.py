@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from aiokafka.errors import KafkaError
 
 from services.indicator_publisher import publisher
-from services.indicator_publisher.publisher import _value
+from services.indicator_publisher.outlets import report_of, value_of
 from services.informality_estimates import stage as estimates
 from services.quarterly_aggregates import stage as aggregates
 from services.shared.statistics.ledger_set import MARK_KIND, EntrySet, LedgerReader
@@ -25,7 +25,7 @@ from tests.chaos.simulated import disk
 from tests.chaos.simulated.agency import event
 from tests.chaos.simulated.broker import Broker
 from tests.chaos.simulated.clients import Luck
-from tests.chaos.simulated.engine import AGGREGATES, ESTIMATES, INDICATORS, LETTERS, Context, Engine
+from tests.chaos.simulated.engine import AGGREGATES, ESTIMATES, INDICATORS, LETTERS, QUALITY, Context, Engine
 from tests.chaos.simulated.life import Service
 from tests.chaos.simulated.loop import CURRENT, OUTSIDE, Process, SeededLoop
 from tests.chaos.simulated.oracle import Oracle
@@ -71,8 +71,9 @@ class World:
         # All offences of a person must meet: that feed has one partition.
         self.partitions = 1 if self.feed == "migration-violations" else self.rng.choice([1, 2, 2, 3])
         self.tallies = f"tallies.{self.feed}.v1"
-        self.ledgers = {self.tallies: self.partitions, AGGREGATES: 1, ESTIMATES: 1, INDICATORS: 1}
-        self.folds = {self.tallies: worker.FOLD, AGGREGATES: aggregates.FOLD, ESTIMATES: estimates.FOLD, INDICATORS: publisher.FOLD}
+        self.ledgers = {self.tallies: self.partitions, AGGREGATES: 1, ESTIMATES: 1, INDICATORS: 1, QUALITY: 1}
+        self.folds = {self.tallies: worker.FOLD, AGGREGATES: aggregates.FOLD, ESTIMATES: estimates.FOLD}
+        self.folds |= {INDICATORS: publisher.FOLD, QUALITY: publisher.FOLD}
         topics = {**self.ledgers, f"events.{self.feed}.v1": self.partitions, LETTERS: 1}
         self.broker = Broker(self.loop, topics, list(self.ledgers))
         self.luck = Luck(self.broker, ODDS)
@@ -338,7 +339,9 @@ class World:
             return self.oracle.at(partition, end[f"{self.feed}/{partition}"]).sheets
         if topic == INDICATORS:
             snapshot = self.engine.store._snapshot
-            return {f"{o.series}:{o.period}": _value(o) for o in snapshot.observations.values()} if snapshot else {}
+            return {f"{o.series}:{o.period}": value_of(o) for o in snapshot.observations.values()} if snapshot else {}
+        if topic == QUALITY:
+            return {period: report_of(report) for period, report in self.oracle.reports(end).items()}
         return self.oracle.aggregates(end) if topic == AGGREGATES else self.oracle.estimates(end)
 
     def play(self) -> Outcome:
