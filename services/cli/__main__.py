@@ -20,7 +20,7 @@ COMMANDS = {
     "export": "print the published figures, one row per key",
     "release": "freeze a release of a quarter's figures, or list them",
     "revisions": "say how far the figures of an indicator moved after their release",
-    "quality": "say what does not fit in the figures of a quarter, and what the targets would take",
+    "quality": "say what is good about the figures of a quarter and what is not",
     "verify": "recompute the published figures from the raw log, by another path",
     "trace": "say where a record is in the log, and which figures contain it",
     "keys": "add, list or revoke the API keys of agencies",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import orjson
 from aiohttp import web
 
-from services.dissemination import bulletin, figure, methods, page
+from services.dissemination import bulletin, figure, methods, page, quality
 from services.dissemination.figures import Key
 from services.dissemination.wording import LANGUAGE_DEFAULT, LANGUAGES, parse_period, wording
 from services.shared.runtime import metrics
@@ -121,6 +121,7 @@ def add_routes(app: web.Application, pages: Pages) -> None:
     app.middlewares.append(_answer)
     app.router.add_get("/", _newest)
     app.router.add_get("/bulletin/{period}", _period)
+    app.router.add_get("/quality/{period}", _quality)
     app.router.add_get("/figure/{key}", _figure)
     app.router.add_get("/methods", _methods)
     app.router.add_get("/methods/{name}", _method)
@@ -160,6 +161,22 @@ async def _page(request: web.Request, snapshot: Snapshot, period: str) -> web.Re
         return await request.app[PAGES].bulletin(snapshot, period, language, request.path)
 
     return await _answered(request, lambda language: tag(snapshot, period, language), render)
+
+
+async def _quality(request: web.Request) -> web.Response:
+    period = request.match_info["period"]
+    try:
+        parse_period(period)
+    except ValueError:
+        raise web.HTTPNotFound from None
+    snapshot = await request.app[PAGES].snapshot()
+    if snapshot is None or not quality.has_report(snapshot, period):
+        return _message(request, 404, "quality", period=period)
+
+    async def render(language: str) -> bytes:
+        return page.render_quality(quality.build(snapshot, period, language), request.path).encode()
+
+    return await _answered(request, lambda language: tag(snapshot, "quality", period, language), render)
 
 
 async def _figure(request: web.Request) -> web.Response:

@@ -14,6 +14,7 @@ from services.dissemination.figures import Figures, Key, Row, address, newest_re
 from services.dissemination.layout import Assumptions, Bulletin, Headline, Part, Section, Table
 from services.dissemination.parts import assumptions, banner, present, records_of, section, stated, table
 from services.dissemination.persons import labour, residence, visitors
+from services.dissemination.quality import has_report
 from services.dissemination.targets import outlook
 from services.dissemination.wording import EN_DASH, LANGUAGE_DEFAULT, parse_period, quarters_before, wording
 
@@ -65,6 +66,7 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
         published_at=words.time(snapshot.published_at),
         cut=_cut(figures),
         banner=banner(figures),
+        has_quality=has_report(snapshot, period),
         headlines=_headlines(figures),
         sections=sections,
         statuses=tuple((status, words(f"statuses.{status}")) for status in shown),

@@ -86,7 +86,8 @@ class Headline:
 
 @dataclass(frozen=True)
 class Bulletin:
-    """All that the page of a quarter says. `periods` are the quarters that have a bulletin, the newest first."""
+    """All that the page of a quarter says. `periods` are the quarters that have a bulletin, the newest first;
+    `has_quality`: there is a quality report beside it."""
 
     language: str
     period: str
@@ -96,6 +97,7 @@ class Bulletin:
     published_at: str
     cut: str
     banner: str
+    has_quality: bool
     headlines: tuple[Headline, ...]
     sections: tuple[Section, ...]
     statuses: tuple[tuple[str, str], ...]

@@ -13,6 +13,7 @@ from services.dissemination import methods
 from services.dissemination.charts import draw
 from services.dissemination.figure import FigurePage
 from services.dissemination.layout import Bulletin, Facts, Table
+from services.dissemination.quality import MEASURES, QualityReport
 from services.dissemination.wording import LANGUAGE_DEFAULT, LANGUAGES, Wording, wording
 
 STATIC = {"bulletin.css": "text/css", "wave.svg": "image/svg+xml"}
@@ -62,6 +63,11 @@ def _render(template: str, words: Wording, path: str, values: dict[str, Any]) ->
 def render_bulletin(bulletin: Bulletin, path: str) -> str:
     """The page of a bulletin; `path` is its address without the query."""
     return _render("bulletin.html", wording(bulletin.language), path, {"b": bulletin})
+
+
+def render_quality(report: QualityReport, path: str) -> str:
+    """The page of a quality report; `path` is its address without the query."""
+    return _render("quality.html", wording(report.language), path, {"q": report, "measures": MEASURES})
 
 
 def render_figure(figure: FigurePage, path: str) -> str:

@@ -77,7 +77,7 @@ class Wording:
         self.locale = Locale.parse("en_GB" if language == "en" else language)
         self._texts: dict[str, str] = {}
         self._sentences: list[tuple[re.Pattern[str], str]] = []
-        for name in (language, f"figure.{language}"):
+        for name in (language, f"figure.{language}", f"quality.{language}"):
             source = files("services.dissemination") / "texts" / f"{name}.yaml"
             tree = yaml.safe_load(source.read_text("utf-8"))
             self._texts |= flatten(tree)

@@ -1,17 +1,24 @@
 """`tolqyn quality`: what it finds in a publication, and what it says of the targets."""
 
+import io
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from services.cli import __main__ as cli
-from services.cli.quality import report
+from services.cli.quality import WIDTH_MIN, as_json, print_report, targets
+from services.dissemination.quality import build
 from services.shared.runtime.store import Published, Snapshot
 from services.shared.statistics import calendar
 from services.shared.statistics.observation import Observation
 from tests.unit.statistics.test_indicators import flow, published, stock, target
 from tests.unit.statistics.test_plausibility import permit_releases
+from tests.unit.statistics.test_quality import report as quality_report
+from tests.unit.statistics.test_quality import reporting
 
 AT = datetime(2025, 12, 2, tzinfo=UTC)
 QUARTER = calendar.parse_quarter("2025-Q4")
@@ -23,34 +30,61 @@ def students() -> list[dict[str, Any]]:
     return [stock("students", quarter, "IN", "bachelor", n) for quarter, n in zip(quarters, GROWING, strict=True)]
 
 
-def snapshot(observations: dict[tuple[str, str], Observation], *references: dict[str, Any]) -> Snapshot:
+def snapshot(observations: dict[tuple[str, str], Observation], *references: dict[str, Any], feeds: Any = ()) -> Snapshot:
     rows = {key: Published(*o, 7, AT) for key, o in observations.items()}
-    return Snapshot(7, AT, {}, rows, [{k: v for k, v in r.items() if k != "measure"} for r in references], {})
+    entries = {f"reference|{r['period']}|{i}": r for i, r in enumerate(references)} | dict(feeds)
+    told = quality_report(entries, observations, period="2025-Q4")
+    return Snapshot(7, AT, {}, rows, [{k: v for k, v in r.items() if k != "measure"} for r in references], {}, {"2025-Q4": told})
+
+
+def printed(of: Snapshot) -> str:
+    output = io.StringIO()
+    print_report(build(of, "2025-Q4", "en"), Console(file=output, width=WIDTH_MIN, highlight=False))
+    return output.getvalue()
 
 
 def said(*entries: dict[str, Any], references: tuple[dict[str, Any], ...] = ()) -> str:
-    return "\n".join(report(snapshot(published(*entries), *references), QUARTER))
+    return "\n".join(targets(snapshot(published(*entries), *references), QUARTER))
 
 
 def test_releases_of_permits_that_do_not_add_up_are_reported_and_their_own_figures_kept() -> None:
-    text = said(*students(), references=tuple(permit_releases()))
-    assert "Quality of 2025-Q4, publication 7" in text
-    assert "sum: PERMITS_IN_FORCE of 2025-11-01: its parts add up to 14464, +1 against 14463" in text
-    assert "sum: PERMITS_IN_FORCE of 2025-12-01: its parts add up to 14105, +2 against 14103" in text
-    assert "2025-08-01" not in text  # of another quarter
+    text = printed(snapshot(published(*students()), *permit_releases()))
+    assert "Quality of the figures: fourth quarter of 2025" in text
+    assert "the parts do not add up to the whole: PERMITS_IN_FORCE, 1\u00a0November\u00a02025: +1" in text
+    assert "the parts do not add up to the whole: PERMITS_IN_FORCE, 1\u00a0December\u00a02025: +2" in text
+    assert "August" not in text  # of another quarter
     assert "2023" not in text
 
 
 def test_figures_that_fit_are_said_to() -> None:
-    assert said(flow("arrivals", "2025-Q4", "UZ", 100), *students()).count("nothing that does not fit") == 2
+    of = snapshot(published(flow("arrivals", "2025-Q4", "UZ", 100), *students()))
+    assert printed(of).count("Nothing that does not fit.") == 2
 
 
 def test_a_figure_of_ours_that_does_not_fit_is_reported() -> None:
     found = published(flow("arrivals", "2025-Q4", "UZ", 100))
     key = "Q.ARRIVALS.UZ._T._T._Z", "2025-Q4"
     found[key] = found[key]._replace(value=101)
-    text = "\n".join(report(snapshot(found), QUARTER))
-    assert "sum: Q.ARRIVALS._T._T._T._Z of 2025-Q4: its countries add up to 101, +1 against 100" in text
+    assert "the parts do not add up to the whole: Q.ARRIVALS._T._T._T._Z, fourth quarter of 2025: +1" in printed(snapshot(found))
+
+
+def test_every_feed_has_a_line_and_those_with_records_their_measures_and_no_line_is_too_wide() -> None:
+    arrivals = reporting([(calendar.first_day(QUARTER), 0)] * 3 + [(calendar.first_day(QUARTER), 4)])
+    text = printed(snapshot(published(*students()), feeds=arrivals))
+    assert "Border crossings: doubtful – 25\u00a0% of the records came more than 1 d. after their day" in text
+    assert text.count("no verdict – no record of this quarter counts") == 5
+    [measures] = [line for line in text.splitlines() if line.startswith("Border crossings ")]
+    assert measures.replace("\u00a0", "").split()[2:] == ["4", "100%", "0", "4", "25%", "0", "0", "0", "–"]
+    assert max(cell_len(line) for line in text.splitlines()) <= WIDTH_MIN
+
+
+def test_as_json_the_report_is_that_of_the_topic_with_its_publication_and_the_targets() -> None:
+    of = snapshot(published(*students()), {**target(150_000), "source": "Ministry", "unit": "persons"})
+    told = as_json(of, QUARTER)
+    assert {k: v for k, v in told.items() if k in of.qualities["2025-Q4"]} == of.qualities["2025-Q4"]
+    assert (told["publication"], told["published_at"]) == (7, "2025-12-02T00:00:00.000Z")
+    assert [(t["value"], t["arrival"]["year"]) for t in told["targets"]] == [(150_000, 2036)]
+    assert json.loads(json.dumps(told)) == told
 
 
 def test_both_targets_stand_with_their_sources_and_what_they_take() -> None:
