@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from schemas.indicators import catalogue
+from schemas.sdmx.structures import AGENCY, FLOW, VERSION
 from services.dissemination import methods
 from services.dissemination.figures import Figures, Key, Row
 from services.dissemination.layout import Assumptions
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 VINTAGES_SHOWN_MAX = 500  # about 150 kB of page; publication is continuous, so a figure may have thousands
 VINTAGES_READ_MAX = VINTAGES_SHOWN_MAX + 1  # one more tells the change of the last, and that there are older ones
+DATA = f"/sdmx/v2/data/dataflow/{AGENCY}/{FLOW}/{VERSION}"
 PURPOSES, CATEGORIES = ("purposes",), ("categories", "figure.levels")  # where the texts name a code
 _KEY = re.compile(r"(?P<series>[QAD](?:\.[A-Za-z0-9_]{1,40}){5}):(?P<period>[0-9]{4}(?:-Q[1-4]|-[0-9]{2}-[0-9]{2})?)")
 
@@ -60,7 +62,8 @@ class FigurePage:
     """All that the page says; empty where there is nothing to say.
 
     `row` is the figure as tables of the bulletin show it, `quarter` that of the bulletin to go back to, `older` whether
-    there are vintages that are not listed, `export` how the figure's line begins in SDMX-CSV.
+    there are vintages that are not listed, `export` how the figure's line begins in SDMX-CSV, `sdmx` its
+    address.
     """
 
     language: str
@@ -88,6 +91,7 @@ class FigurePage:
     vintages: tuple[VintageRow, ...]
     older: bool
     export: str
+    sdmx: str
 
 
 def parse_key(text: str) -> tuple[Key, str]:
@@ -156,6 +160,7 @@ def build(snapshot: Snapshot, key: Key, period: str, vintages: Sequence[Vintage]
         as_of=0 if observation is None else observation.as_of,
         vintages=tuple(_vintages(words, vintages, indicator.unit)),
         older=len(vintages) > VINTAGES_SHOWN_MAX,
+        sdmx=f"{DATA}/{key.series}?c[TIME_PERIOD]={period}",
         export=",".join(["dataflow", STRUCTURE_ID, "I", *key.series.split("."), period]) + ",",
     )
 

@@ -1,8 +1,9 @@
 """The page of one figure: all that a statistician asks of it, at most two clicks from the bulletin."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from services.dissemination import methods, page
 from services.dissemination.app import Pages, add_routes
 from services.dissemination.figure import VINTAGES_SHOWN_MAX, FigurePage, build, is_known, parse_key
 from services.dissemination.origins import origin
+from services.dissemination.sdmx import web as sdmx
 from services.dissemination.wording import LANGUAGES, wording
+from services.shared.runtime.changes import Change
 from services.shared.runtime.store import Snapshot
 from services.shared.runtime.vintages import Vintage
 
@@ -257,6 +260,40 @@ def test_the_line_of_the_export_is_the_one_that_the_page_names(golden: Any) -> N
         assert [line for line in to_csv(snapshot.observations.values()).splitlines() if found.export in line] == [
             to_csv([observation]).splitlines()[1]
         ]
+
+
+class Archive:
+    """What was published, to SDMX REST: one publication, one version of each figure."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    async def newest(self) -> Snapshot:
+        return self._snapshot
+
+    async def at(self, moment: datetime) -> Snapshot | None:
+        return self._snapshot
+
+    async def changes(self, keys: Sequence[Any], after: datetime | None, publication: int, count: int) -> list[Change]:
+        published = self._snapshot.observations["Q.ARRIVALS._T._T._T._Z", "2025-Q2"]
+        return [Change(published.as_of, published.published_at, published, gone=False)]
+
+    async def taken_back(self, keys: Sequence[Any], after: datetime, publication: int) -> list[Any]:
+        return []
+
+
+async def test_the_sdmx_addresses_of_a_page_give_its_figure(golden: Any) -> None:
+    archive = Archive(golden.snapshot())
+    application = web.Application()
+    sdmx.add_routes(application, sdmx.Service(archive.newest, archive))
+    html = page.render_figure(built(golden.snapshot(), ARRIVALS), "/x")
+    addresses = re.findall(r'href="(/sdmx/[^"]+)"', html)
+    assert len(addresses) == 2
+    async with TestClient(TestServer(application)) as client:
+        for address in addresses:
+            answer = await client.get(unescape(address), headers={"Accept": "application/vnd.sdmx.data+csv"})
+            [row] = (await answer.text()).splitlines()[1:]
+            assert ",Q,ARRIVALS,_T,_T,_T,_Z,2025-Q2,43700," in row
 
 
 def test_links_between_method_pages_keep_the_language_and_no_link_leads_out() -> None:
