@@ -23,7 +23,6 @@ _INFEASIBLE = 2  # scipy's status of a programme without solution
 
 Floats = NDArray[np.float64]
 _Weights = frozenset[tuple[int, float]]  # by unknown
-Fact = Mapping[str, float]  # cell -> weight: a figure gives away the sum of weight * count over these cells
 
 
 class Table(NamedTuple):
@@ -97,19 +96,13 @@ def protection(table: Table, earlier: Sequence[Released] = (), threshold: int = 
     return {key: system.range_of(key) for key, value in values.items() if 0 < value < threshold}
 
 
-def attack(releases: Sequence[Released], facts: Sequence[Fact] = (), threshold: int = THRESHOLD) -> dict[str, Range]:
+def attack(releases: Sequence[Released], threshold: int = THRESHOLD) -> dict[str, Range]:
     """What follows for each hidden cell of the last release from every figure of all releases (oldest first).
 
-    `facts`: further published figures about cells of the last release. The attacker knows the threshold, the statuses, and which
-    counts did not change from one release to the next.
+    The attacker knows the threshold, the statuses, and which counts did not change from one release to the next.
     """
-    system = _System(releases, threshold, facts)
+    system = _System(releases, threshold)
     return {key: system.range_of(key) for key in releases[-1].hidden}
-
-
-def hidden_with(derived: Mapping[str, Iterable[str]], hidden: Mapping[str, str]) -> dict[str, str]:
-    """Shares, changes and the like that go with what is hidden. `derived`: figure -> the cells that it is computed from."""
-    return {key: SECONDARY for key, cells in derived.items() if any(cell in hidden for cell in cells)}
 
 
 class _System:
@@ -118,7 +111,7 @@ class _System:
     A count that is the same in two releases is one unknown; a count that any release shows does not move.
     """
 
-    def __init__(self, releases: Sequence[Released], threshold: int, facts: Sequence[Fact] = ()) -> None:
+    def __init__(self, releases: Sequence[Released], threshold: int) -> None:
         self._threshold = threshold
         self._numbers: dict[str, int] = {}  # the newest unknown of each key
         self._newest = releases[-1].table.values().keys()
@@ -142,7 +135,6 @@ class _System:
             for total in table.totals:
                 if not any(table.cells[key] for key in total):
                     shown.update(self._numbers[key] for key in total)  # a total of 0 shows them all
-        equations |= {self._weights(weights) for weights in facts}
         self._counts = np.array(counts, dtype=float)
         numbers = np.arange(len(counts))
         small, known, moves = self._counts < threshold, np.isin(numbers, list(said)), ~np.isin(numbers, list(shown))
@@ -250,14 +242,13 @@ class _System:
         for place, amount in ((first, max(target, 0)), (size + first, max(-target, 0))):
             least[place] = most[place] = amount
         both_costs, bounds = np.concatenate([costs, costs]), np.column_stack([least, most])
-        found = _solve(both_costs, *self._both_ways, self._room, bounds)
-        if found.status == _INFEASIBLE:
-            return None
-        if np.abs(found.x - np.round(found.x)).max() > _NOTHING:  # tables of three dimensions can have halves for an answer
-            found = _solve(both_costs, *self._both_ways, self._room, bounds, whole=True)
-        if found.status == _INFEASIBLE:
-            return None
-        assert found.status == 0, found.message
+        for whole in (False, True):  # tables of three dimensions can have halves for an answer
+            found = _solve(both_costs, *self._both_ways, self._room, bounds, whole)
+            if found.status == _INFEASIBLE:
+                return None
+            assert found.status == 0, found.message
+            if np.abs(found.x - np.round(found.x)).max() < _NOTHING:
+                break
         return self._reach(np.round(found.x[:size] - found.x[size:]))
 
 

@@ -266,7 +266,7 @@ def _students(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
 
 def _estimates(out: Indicators, estimates: Iterable[Entry]) -> None:
     for entry in estimates:
-        if "value" in entry and "area" not in entry:  # those of groups are for who reads the estimates themselves
+        if "value" in entry:
             out.add(
                 "Q" if "Q" in entry["period"] else "A",
                 entry["indicator"],

@@ -11,7 +11,6 @@ from typing import Any
 
 from services.shared.statistics import calendar, frequencies, offences
 from services.shared.statistics.areas import EAEU, HOME
-from services.shared.statistics.disclosure import THRESHOLD
 from services.shared.statistics.estimate import Z_95, Absent, Interval, product, share_variance, wilson
 from services.shared.statistics.observation import TOTAL
 from services.shared.statistics.universe import Crossings, Permits, crossings_as_persons
@@ -45,7 +44,7 @@ _RESIDUAL_ASSUMPTIONS = (
     ("The interval covers only the random variation of counts, not the assumptions above", "amber"),
 )
 
-_TOO_SMALL = "a group of citizenships, or what lies between two, is too small to be shown apart"
+_AT_RELEASES = "estimates of a group of citizenships are published at releases only, where they tell of no handful of persons"
 
 
 def estimates(entries: Mapping[str, Entry], log_time: int) -> dict[str, Estimate]:
@@ -152,19 +151,16 @@ def _shares(balance: float, permits: float, half: float) -> tuple[float, float, 
 
 
 def _from_frequencies(entries: list[Entry]) -> list[Estimate]:
-    """By year, by each method: how many work without papers, found or not; of all citizenships, and of groups large enough."""
+    """By year, by each method: how many work without papers, found or not. Of groups it is only said where that is published."""
     tables: dict[str, dict[str, dict[int, int]]] = defaultdict(dict)
     for entry in entries:
         tables[entry["period"]][entry["area"]] = {int(times): persons for times, persons in entry["frequencies"].items()}
     found = []
     for year, by_area in tables.items():
-        groups_tell = _tells_of_persons(by_area)
         for area, table in by_area.items():
-            inputs: dict[str, Any] = {"persons_found": sum(table.values())}
-            if area == TOTAL:
-                inputs["frequencies"] = {str(times): persons for times, persons in table.items()}
+            inputs = {"persons_found": sum(table.values()), "frequencies": {str(times): n for times, n in table.items()}}
             for method, estimator in frequencies.METHODS.items():
-                result = Absent(_TOO_SMALL) if area != TOTAL and groups_tell else estimator(table)
+                result = estimator(table) if area == TOTAL else Absent(_AT_RELEASES)
                 if isinstance(result, Absent):
                     estimate = _absent("INFORMAL_WORKERS", method, year, result.reason)
                 else:
@@ -172,21 +168,6 @@ def _from_frequencies(entries: list[Entry]) -> list[Estimate]:
                     estimate = _estimate("INFORMAL_WORKERS", method, year, result, "persons", inputs, assumptions)
                 found.append(estimate if area == TOTAL else estimate | {"area": area})
     return found
-
-
-def _tells_of_persons(by_area: Mapping[str, Mapping[int, int]]) -> bool:
-    """Whether the groups of a year set apart some persons found once, twice or at all, and fewer than THRESHOLD.
-
-    An estimate can be solved for the persons that it is made of, and one group subtracted from another.
-    """
-    everyone, cis, eaeu, far = (by_area.get(area, {}) for area in (TOTAL, "CIS", "EAEU", "FAR_ABROAD"))
-    apart: list[int] = []
-    for times in (1, 2):
-        of_all, of_cis, of_eaeu, of_far = (table.get(times, 0) for table in (everyone, cis, eaeu, far))
-        apart += [of_eaeu, of_cis - of_eaeu, of_far, of_all - of_cis - of_far]
-    found = [sum(table.values()) for table in (everyone, cis, eaeu, far)]
-    apart += [found[2], found[1] - found[2], found[3], found[0] - found[1] - found[3]]
-    return any(0 < persons < THRESHOLD for persons in apart)
 
 
 def _source(reference: Entry) -> dict[str, Any]:

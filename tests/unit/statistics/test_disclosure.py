@@ -11,7 +11,6 @@ from services.shared.statistics.disclosure import (
     Released,
     Table,
     attack,
-    hidden_with,
     protect,
     protection,
     two_way,
@@ -45,14 +44,6 @@ def test_the_example_of_the_page_comes_out_as_printed() -> None:
 
 def test_a_table_without_small_cells_is_shown_whole() -> None:
     assert protect(two_way({**COUNTS, ("UZ", "2"): 5}, {})) == {}
-
-
-def test_a_share_or_change_of_a_hidden_cell_gives_it_away_and_goes_with_it() -> None:
-    hidden = protect(TABLE)
-    share_of_total = {"UZ|2": 1 / 147}
-    assert close(attack([Released(TABLE, hidden)], [share_of_total])["UZ|2"], 3, 3)
-    derived = {"share UZ|2": ["UZ|2"], "share CN|1": ["CN|1"], "change UZ|2": ["before", "UZ|2"]}
-    assert hidden_with(derived, hidden) == {"share UZ|2": SECONDARY, "change UZ|2": SECONDARY}
 
 
 def test_a_group_that_would_give_a_small_cell_away_is_hidden_with_it() -> None:
