@@ -17,9 +17,10 @@ from services.dissemination.figures import Figures, Key, Row
 from services.dissemination.layout import Assumptions
 from services.dissemination.origins import origin
 from services.dissemination.parts import assumptions, banner, records_of, stated
+from services.dissemination.quality import has_report
 from services.dissemination.wording import Wording, wording
 from services.shared.statistics.calendar import last_quarter_of_period, quarter_label
-from services.shared.statistics.observation import DIMENSIONS, NOT_APPLICABLE, SUPPRESSED, TOTAL
+from services.shared.statistics.observation import DIMENSIONS, FREE, NOT_APPLICABLE, SUPPRESSED, TOTAL
 from services.shared.statistics.release import parse_name
 from services.shared.statistics.sdmx_csv import STRUCTURE_ID
 
@@ -61,7 +62,8 @@ class VintageRow:
 class FigurePage:
     """All that the page says; empty where there is nothing to say.
 
-    `row` is the figure as tables of the bulletin show it, `quarter` that of the bulletin to go back to, `older` whether
+    `row` is the figure as tables of the bulletin show it, `quarter` that of the bulletin to go back to, `hidden` why the
+    value is not disclosed, `quality` the quarter whose report there is, `older` whether
     there are vintages that are not listed, `export` how the figure's line begins in SDMX-CSV, `sdmx` its
     address.
     """
@@ -78,6 +80,8 @@ class FigurePage:
     definition: str
     formula: str
     level: str
+    hidden: str
+    quality: str
     feeds: tuple[Feed, ...]
     inputs: tuple[tuple[str, str], ...]
     method: str
@@ -132,6 +136,7 @@ def build(snapshot: Snapshot, key: Key, period: str, vintages: Sequence[Vintage]
     page = methods.method_page(comes_from.page, language)
     rated = [(a["text"], a["rating"]) for a in estimate.get("assumptions", ())] or page.assumptions
     observation = figures.find(key, period)
+    confidentiality = FREE if observation is None else observation.confidentiality
     records = records_of(figures)
     return FigurePage(
         language=language,
@@ -146,6 +151,8 @@ def build(snapshot: Snapshot, key: Key, period: str, vintages: Sequence[Vintage]
         definition=_definition(words, key.indicator),
         formula=indicator.definition,
         level=_level(words, row, key),
+        hidden="" if confidentiality == FREE else words(f"figure.confidentialities.{confidentiality}"),
+        quality=figures.period if has_report(snapshot, figures.period) else "",
         feeds=tuple(
             Feed(words(f"feeds.{feed}"), f"events.{feed}.v1", words.number(records.get(feed, 0), 0)) for feed in comes_from.feeds
         ),

@@ -227,6 +227,22 @@ def test_a_vintage_names_the_releases_that_hold_it(golden: Any) -> None:
     assert row.releases[1] in page.render_figure(built(golden.snapshot(), ARRIVALS, vintages=[held]), "/x")
 
 
+def test_a_hidden_cell_says_why_and_leads_to_the_rule(golden: Any) -> None:
+    golden.put("PERMITS_IN_FORCE", None, area="UZ", category="seasonal", status="Q")
+    key = ("Q.PERMITS_IN_FORCE.UZ._T.seasonal._Z", "2025-Q2")
+    golden.observations[key] = golden.observations[key]._replace(confidentiality="D")
+    found = built(golden.snapshot(), ":".join(key))
+    assert (found.row.computed, found.hidden) == ("–", "not disclosed: a small cell would follow from it")
+    assert 'href="/methods/disclosure?lang=en"' in page.render_figure(found, "/x")
+    assert "/methods/disclosure" not in page.render_figure(built(golden.snapshot(), ARRIVALS), "/x")
+
+
+def test_a_figure_leads_to_the_quality_report_of_its_quarter(golden: Any) -> None:
+    assert "/quality/" not in page.render_figure(built(golden.snapshot(), ARRIVALS), "/x")
+    reported = golden.snapshot()._replace(qualities={"2025-Q2": {}})
+    assert 'href="/quality/2025-Q2?lang=en"' in page.render_figure(built(reported, ARRIVALS), "/x")
+
+
 def test_a_figure_that_is_no_longer_published_keeps_its_page(golden: Any) -> None:
     key, period = parse_key("Q.ARRIVALS._T._T._T._Z:2019-Q1")
     history = [Vintage(5, PUBLISHED_AT, None, None, None, 0, ""), Vintage(3, PUBLISHED_AT, 12, None, None, 0, "P")]
