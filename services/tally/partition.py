@@ -14,7 +14,7 @@ from services.shared.statistics.calendar import local_days
 from services.shared.statistics.contribution import ZERO, Counts, Integers, count, merge, slot_days
 from services.shared.statistics.feeds import FeedRules
 from services.shared.statistics.fold import Resolved, resolve
-from services.shared.statistics.index import Run, distinct, filter_of, look_up, merge_runs
+from services.shared.statistics.index import Run, distinct, filter_of, look_up, merge_runs, next_merge
 from services.shared.statistics.ledger_set import Changes
 from services.shared.statistics.records import Records, distinct_values
 from services.tally.decode import Cells, Decoded, decode
@@ -59,11 +59,13 @@ class PartitionFold:
         decoded = decode(self.rules, self.cells, records)
         counted = duplicate = 0
         conflicts: list[int] = []
+        begin = len(self.fresh)
         for arrived, part in _by_arrival_day(decoded, records):
             resolved = self._take(arrived, part)
             counted += int(resolved.counted.sum())
             duplicate += int(resolved.duplicate.sum())
             conflicts += part.positions[resolved.conflict].tolist()
+            self._merge_fresh(begin)
         self.offset = records.offsets[-1] + 1
         self.last_offset = records.offsets[-1]
         self.log_time = max(self.log_time, *distinct_values(records.timestamps))
@@ -91,6 +93,12 @@ class PartitionFold:
             self._counts.append(counts)
             self._touched.append(np.unique(slot_days(counts.slots)))
         return resolved
+
+    def _merge_fresh(self, begin: int) -> None:
+        """A batch of many days leaves many small runs: merged as saved ones are, or each day would be looked up in all of them."""
+        start = next_merge([len(run.high) for run in self.fresh[begin:]])
+        if start is not None:
+            self.fresh[begin + start :] = [merge_runs(self.fresh[begin + start :])]
 
     @property
     def counts(self) -> Counts:
