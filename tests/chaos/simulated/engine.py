@@ -4,7 +4,7 @@ import asyncio
 import types
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,18 @@ from services.informality_estimates.stage import FOLD as ESTIMATES_FOLD
 from services.quarterly_aggregates.stage import FOLD as AGGREGATES_STAGE_FOLD
 from services.quarterly_aggregates.stage import TALLY_FOLD, AggregatesStage
 from services.shared.runtime import dead_letters, event_log, faust_stage, kafka, ledger
-from services.shared.runtime.errors import Failure, Unavailable
 from services.shared.runtime.ledger import Adoption, LedgerFollower, LedgerOwner
-from services.shared.runtime.release_store import Waiting
 from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Outcome, Publication, Published, Snapshot, Standing
 from services.shared.statistics import index
 from services.shared.statistics.contribution import CELLS_MAX
 from services.shared.statistics.feeds import FeedRules
 from services.shared.statistics.ledger_set import Cut, LedgerReader, is_behind
 from services.shared.statistics.records import Records
-from services.shared.statistics.release import Released
 from services.tally import decode, partition, worker
 from tests.chaos.simulated import disk
 from tests.chaos.simulated.broker import Broker, Record
 from tests.chaos.simulated.clients import Factories, Luck
+from tests.chaos.simulated.database import MemoryStore, Wrong, differences
 from tests.chaos.simulated.loop import SeededLoop
 from tests.chaos.simulated.oracle import Oracle
 
@@ -39,10 +36,6 @@ AGGREGATES, ESTIMATES = "aggregates.quarterly.v1", "estimates.informality.v1"
 INDICATORS, QUALITY = "indicators.v1", "quality.v1"
 LETTERS = "dead-letters.v1"
 _FIELDS = ("OBS_VALUE", "LOWER", "UPPER", "OBS_STATUS")  # of an entry of `indicators.v1`
-
-
-class Wrong(Exception):
-    """The engine broke a promise."""
 
 
 class Context:
@@ -63,8 +56,8 @@ class Context:
 class Checker:
     """Holds every set that a follower adopts against the oracle at the set's own cut."""
 
-    def __init__(self, broker: Broker, oracle: Oracle, feed: str) -> None:
-        self._broker, self._oracle, self._feed = broker, oracle, feed
+    def __init__(self, broker: Broker, oracle: Oracle, feed: str, store: MemoryStore) -> None:
+        self._broker, self._oracle, self._feed, self._store = broker, oracle, feed, store
         self.checks = 0
         self._published: dict[str, bytes | None] = {}
         broker.on_append = self.watch
@@ -84,10 +77,9 @@ class Checker:
         assert self._reader.adopted is not None
         cut = self._reader.adopted.cut
         held = {key: tuple(orjson.loads(value)[f] for f in _FIELDS) for key, value in self._published.items() if value is not None}
-        found = self._oracle.observations(cut).values()
-        wanted = {f"{o.series}:{o.period}": (o.value, o.lower, o.upper, o.status) for o in found}
-        if held != wanted:
-            raise Wrong(f"{INDICATORS} at {cut}: {differences(held, wanted)}")
+        said = self._store.said(self._reader.adopted)
+        if held not in said:
+            raise Wrong(f"{INDICATORS} at {cut}: {differences(held, said[-1]) if said else 'it was never published'}")
 
     def follow(self) -> Callable[[list[Adoption]], None]:
         """A check for one follower, which sums its changes up."""
@@ -132,11 +124,6 @@ class Checker:
             raise Wrong(f"{adoption.topic}/{adoption.partition} at {mark.cut}: the time of the newest record is another")
 
 
-def differences(held: dict[Any, Any], wanted: dict[Any, Any]) -> str:
-    keys = sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
-    return "; ".join(f"{key}: {held.get(key)} for {wanted.get(key)}" for key in keys[:3])
-
-
 class CheckedStage:
     """A stage whose inputs are checked as it takes them."""
 
@@ -179,80 +166,6 @@ class BareHost(faust_stage.StageHost):
             await self._owner.stop()
 
 
-class MemoryStore:
-    """What PostgreSQL keeps, without SQL: goes away now and then, before or after it has done what was asked."""
-
-    def __init__(self, luck: Luck, oracle: Oracle) -> None:
-        self._luck, self._oracle = luck, oracle
-        self.wipe()
-
-    def wipe(self) -> None:
-        self._standing: Standing | None = None
-        self._snapshot: Snapshot | None = None
-
-    async def __aenter__(self) -> "MemoryStore":
-        await self._reach()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.sleep(0)
-
-    async def _reach(self) -> None:
-        await asyncio.sleep(0.01)
-        if self._luck.strikes("database_away"):
-            raise Unavailable("the database went away")
-
-    async def create(self) -> None:
-        await self._reach()
-
-    async def standing(self) -> Standing | None:
-        await self._reach()
-        return self._standing
-
-    async def snapshot(self) -> Snapshot | None:
-        await self._reach()
-        return self._snapshot
-
-    async def released(self) -> Released:
-        return Released()
-
-    async def scheduled(self) -> tuple[datetime | None, set[tuple[str, bool]]]:
-        return None, set()
-
-    async def waiting(self, now: datetime) -> Waiting:
-        return Waiting([], [])
-
-    async def publish(self, new: Publication, known: Snapshot | None, now: datetime) -> Outcome:
-        await self._reach()
-        before = self._snapshot
-        number = before.publication if before else 0
-        if number != (known.publication if known else 0):
-            raise Failure("another publisher was here: read its figures first")
-        if self._standing is not None and is_behind(new.standing.cut, self._standing.cut):
-            raise Failure("a cut behind the published one cannot be published")
-        wanted = self._oracle.observations(new.standing.cut)
-        reports = {key: body for (kind, key), body in new.annex.items() if kind == "quality"}
-        if reports != self._oracle.reports(new.standing.cut):
-            raise Wrong(f"reports at {new.standing.cut}: {differences(reports, self._oracle.reports(new.standing.cut))}")
-        if dict(new.observations) != dict(wanted):
-            raise Wrong(f"published at {new.standing.cut}: {differences(dict(new.observations), dict(wanted))}")
-        old = before.observations if before else {}
-        at = before.published_at + timedelta(milliseconds=1) if before else now
-        estimates = {key: body for (kind, key), body in new.annex.items() if kind == "estimate"}
-        found = {
-            k: old[k] if k in old and old[k][:9] == tuple(o) else Published(*o, number + 1, at) for k, o in new.observations.items()
-        }
-        if before is None or found != old or estimates != before.estimates or reports != before.qualities:
-            self._snapshot = Snapshot(number + 1, at, new.standing.cut, found, [], estimates, reports)
-        snapshot = self._snapshot  # of this transaction: another publisher may publish before the answer is here
-        assert snapshot is not None
-        standing = new.standing._replace(publication=snapshot.publication, published_at=snapshot.published_at)
-        self._standing = standing
-        await self._reach()  # the answer may be lost
-        changes = {k: found.get(k) for k in old.keys() | found.keys() if old.get(k) != found.get(k)}
-        return Outcome(standing, snapshot, changes)
-
-
 class _Time:
     """In place of the module `time`."""
 
@@ -265,8 +178,8 @@ class Engine:
 
     def __init__(self, broker: Broker, luck: Luck, oracle: Oracle, state: Path, feed: str) -> None:
         self._broker, self._feed = broker, feed
-        self.checker = Checker(broker, oracle, feed)
-        self.store = MemoryStore(luck, oracle)
+        self.store = MemoryStore(luck, oracle, broker.rng)
+        self.checker = Checker(broker, oracle, feed, self.store)
         self._clock = lambda: datetime.fromtimestamp(broker.clock_ms / 1000, UTC)
         self._settings = Settings(bootstrap_servers="memory", database_url="memory", state_dir=state)
         self._replace(broker, luck)

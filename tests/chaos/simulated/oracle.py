@@ -93,15 +93,15 @@ class Oracle:
 
         return self._once("observations", cut, make)  # type: ignore[no-any-return]
 
-    def reports(self, cut: Cut) -> dict[str, Any]:
-        """The quality reports, made from scratch."""
+    def reports(self, cut: Cut, first: dict[tuple[str, str], float]) -> dict[str, Any]:
+        """The quality reports, made from scratch. `first`: headline figures as they were first released."""
 
         def make() -> dict[str, Any]:
             entries = {k: orjson.loads(v) for k, v in self.aggregates(cut).items()}
             names = {indicator: unit for indicator, (unit, _) in UNITS.items()}
-            return Reports().update(Sources(entries, self.observations(cut), {}, names, self.log_time(cut)), ())
+            return Reports().update(Sources(entries, self.observations(cut), first, names, self.log_time(cut)), ())
 
-        return self._once("reports", cut, make)  # type: ignore[no-any-return]
+        return self._once(f"reports {sorted(first.items())}", cut, make)  # type: ignore[no-any-return]
 
 
 def fold(feed: str, records: list[Record]) -> Truth:

@@ -45,6 +45,7 @@ ODDS = {
     "kill_in_write": 0.02,
     "disk_full": 0.03,
     "database_away": 0.05,
+    "release_wanted": 0.02,
 }
 STATE_ROOT = "/dev/shm" if Path("/dev/shm").is_dir() else None  # memory, where there is such a folder
 
@@ -341,7 +342,8 @@ class World:
             snapshot = self.engine.store._snapshot
             return {f"{o.series}:{o.period}": value_of(o) for o in snapshot.observations.values()} if snapshot else {}
         if topic == QUALITY:
-            return {period: report_of(report) for period, report in self.oracle.reports(end).items()}
+            snapshot = self.engine.store._snapshot
+            return {period: report_of(report) for period, report in snapshot.qualities.items()} if snapshot else {}
         return self.oracle.aggregates(end) if topic == AGGREGATES else self.oracle.estimates(end)
 
     def play(self) -> Outcome:
