@@ -11,6 +11,8 @@ FOLD = "services/shared/statistics/fold.py"
 INDEX = "services/shared/statistics/index.py"
 LETTERS = "services/shared/runtime/dead_letters.py"
 PUBLISHER = "services/indicator_publisher/publisher.py"
+RELEASE = "services/shared/statistics/release.py"
+RELEASES = "services/indicator_publisher/releases.py"
 ALIGNMENT = "services/indicator_publisher/alignment.py"
 
 
@@ -238,6 +240,28 @@ MUTANTS = (
                 PUBLISHER,
                 "if (standing.publication if standing else 0) == (self._known.publication if self._known else 0):",
                 "if True:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a publisher that is behind what is published freezes releases from what it holds",
+        ((PUBLISHER, "if self._cut == self._standing.cut:  # else", "if True:  # else"),),
+    ),
+    Mutant(
+        "what a release made final or showed is forgotten with the next cut",
+        ((RELEASES, "        self._released = after\n", ""),),
+    ),
+    Mutant(
+        "what is released is not read again when the database comes back",
+        ((PUBLISHER, "                await self._releases.load()\n", ""),),
+    ),
+    Mutant(
+        "a figure stays final whatever becomes of it",
+        (
+            (
+                RELEASE,
+                "FINAL if o.key in finals and finals[o.key] == o.value else PROVISIONAL",
+                "FINAL if o.key in finals else PROVISIONAL",
             ),
         ),
     ),
