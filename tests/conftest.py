@@ -3,16 +3,13 @@
 The broker is a container where a Docker engine answers, else the embedded one; the pytest header says which. Nothing is skipped.
 """
 
-import asyncio
 import itertools
 import os
 import random
 import secrets
 import shutil
-import subprocess
 import tempfile
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -20,12 +17,10 @@ import pytest
 
 from services.cli.processes import CONTRACT_PORTS
 from services.shared.runtime.embedded import kafka, postgres
-from services.shared.runtime.embedded.children import dies_with_parent
+from services.shared.runtime.embedded.children import running
 from services.shared.runtime.embedded.ports import free_port, is_free
 from services.shared.runtime.settings import Settings
 
-START_SECONDS_MAX = 60  # a broker needs two seconds; sixty on a machine that does much else
-STOP_SECONDS_MAX = 20
 # Below the range from which stacks take the ports of their other processes: one stack never stands in another's way.
 STACK_PORTS = (10_000, 19_000)
 KAFKA_IMAGE = "confluentinc/cp-kafka:7.9.0"
@@ -86,46 +81,6 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def _wait(answers: Callable[[str], Awaitable[str]], url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until a server answers; fail with its log if it ends or takes too long."""
-    limit = time.monotonic() + START_SECONDS_MAX
-    # A loop of its own, which leaves alone the one that pytest-asyncio keeps.
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        while reason := runner.run(_ask(answers, url)):
-            if process.poll() is not None or time.monotonic() > limit:
-                pytest.fail(f"{process.args!r}: {reason}\n{log.read_text('utf-8')}")
-            time.sleep(0.1)
-
-
-async def _ask(answers: Callable[[str], Awaitable[str]], url: str) -> str:
-    return await answers(url)
-
-
-def _running(server: kafka.EmbeddedKafka | postgres.EmbeddedPostgres, log: Path) -> subprocess.Popen[bytes]:
-    user = getattr(server, "run_as", None)
-    return subprocess.Popen(
-        server.command(),
-        stdin=subprocess.DEVNULL,
-        stdout=log.open("ab"),
-        stderr=subprocess.STDOUT,
-        cwd=server.home,
-        user=user,
-        group=user,
-        start_new_session=True,
-        preexec_fn=dies_with_parent(server.stop_signal),  # noqa: PLW1509 - it makes two system calls, no locks
-    )
-
-
-def _stop(server: kafka.EmbeddedKafka | postgres.EmbeddedPostgres, process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(server.stop_signal)
-    try:
-        process.wait(STOP_SECONDS_MAX)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        raise
-
-
 @pytest.fixture(scope="session")
 def broker(pytestconfig: pytest.Config) -> Iterator[str]:
     """Bootstrap servers of a real Kafka that makes no topics by itself."""
@@ -142,12 +97,10 @@ def broker(pytestconfig: pytest.Config) -> Iterator[str]:
     port = free_port()
     server = kafka.EmbeddedKafka(folder / "kafka", port, free_port({port}))
     server.prepare()
-    process = _running(server, folder / "kafka.log")
     try:
-        _wait(kafka.answers, server.bootstrap_servers, process, folder / "kafka.log")
-        yield server.bootstrap_servers
+        with running(server, lambda: kafka.answers(server.bootstrap_servers), folder / "kafka.log"):
+            yield server.bootstrap_servers
     finally:
-        _stop(server, process)
         shutil.rmtree(folder)
 
 
@@ -157,13 +110,11 @@ def database_server() -> Iterator[str]:
     folder = _folder()
     server = postgres.EmbeddedPostgres(folder / "postgres", free_port(), folder / "secrets" / "postgres-password")
     server.prepare()
-    process = _running(server, folder / "postgres.log")
     try:
-        _wait(postgres.answers, server.maintenance_url, process, folder / "postgres.log")
-        server.create_database()
-        yield server.url
+        with running(server, lambda: postgres.answers(server.maintenance_url), folder / "postgres.log", server.run_as):
+            server.create_database()
+            yield server.url
     finally:
-        _stop(server, process)
         shutil.rmtree(folder)
 
 

@@ -22,52 +22,59 @@ class _Adopted(NamedTuple):
     changes: dict[str, bytes | None]
 
 
-class Counted:
-    """Up to where tally has counted, from the marks of its ledgers. `start`, then `stop`."""
+class _Follower:
+    """Reads topics from their beginning. `start`, then `stop`; each record goes to `_take`."""
 
-    def __init__(self, bootstrap_servers: str, feeds: list[str]) -> None:
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
-        self._feeds = feeds
+    def __init__(self, bootstrap_servers: str, topics: list[str]) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap_servers, client_id="chaos-watcher", auto_offset_reset="earliest"
+        )
+        self._topics = topics
         self._task: asyncio.Task[None] | None = None
-        self.cut: Cut = {}
 
     async def start(self) -> None:
         await self._consumer.start()
-        topics = [f"tallies.{feed}.v1" for feed in self._feeds]
-        self._consumer.assign([TopicPartition(topic, p) for topic in topics for p in range(load_topics()[topic].partitions)])
+        self._consumer.assign([TopicPartition(topic, p) for topic in self._topics for p in range(load_topics()[topic].partitions)])
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
-        await _end(self._task)
+        assert self._task is not None
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
         await self._consumer.stop()
 
     async def _follow(self) -> None:
         while True:
             for records in (await self._consumer.getmany(timeout_ms=POLL_MS)).values():
                 for record in records:
-                    if ("kind", b"mark") in record.headers and record.value is not None:
-                        self.cut |= json.loads(record.value)["cut"]
+                    self._take(record.key.decode(), record.value, ("kind", b"mark") in record.headers)
+
+    def _take(self, key: str, value: bytes | None, is_mark: bool) -> None:
+        raise NotImplementedError
+
+
+class Counted(_Follower):
+    """Up to where tally has counted, from the marks of its ledgers."""
+
+    def __init__(self, bootstrap_servers: str, feeds: list[str]) -> None:
+        super().__init__(bootstrap_servers, [f"tallies.{feed}.v1" for feed in feeds])
+        self.cut: Cut = {}
+
+    def _take(self, key: str, value: bytes | None, is_mark: bool) -> None:
+        if is_mark and value is not None:
+            self.cut |= json.loads(value)["cut"]
 
     def has(self, wanted: Cut) -> bool:
         """Whether everything before this cut is counted."""
         return all(self.cut.get(name, 0) >= end for name, end in wanted.items())
 
 
-async def _end(task: "asyncio.Task[None] | None") -> None:
-    assert task is not None
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
-class Watcher:
-    """`start`, then `stop`; then what it saw."""
+class Watcher(_Follower):
+    """A subscriber of `indicators.v1`, and what it saw."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap_servers, client_id="chaos-watcher", auto_offset_reset="earliest"
-        )
-        self._task: asyncio.Task[None] | None = None
+        super().__init__(bootstrap_servers, [TOPIC])
         self._held: dict[str, bytes] = {}
         self._digests: dict[str, int] = {}
         self._sum = 0
@@ -75,22 +82,7 @@ class Watcher:
         self._adopted: list[_Adopted] = []
         self._mark: dict[str, object] | None = None
 
-    async def start(self) -> None:
-        await self._consumer.start()
-        self._consumer.assign([TopicPartition(TOPIC, 0)])
-        self._task = asyncio.create_task(self._follow())
-
-    async def stop(self) -> None:
-        await _end(self._task)
-        await self._consumer.stop()
-
-    async def _follow(self) -> None:
-        while True:
-            for records in (await self._consumer.getmany(timeout_ms=POLL_MS)).values():
-                for record in records:
-                    self._read(record.key.decode(), record.value, ("kind", b"mark") in record.headers)
-
-    def _read(self, key: str, value: bytes | None, is_mark: bool) -> None:
+    def _take(self, key: str, value: bytes | None, is_mark: bool) -> None:
         if is_mark:
             self._mark = None if value is None else json.loads(value)
         else:
