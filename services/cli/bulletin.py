@@ -75,6 +75,7 @@ def print_bulletin(bulletin: Bulletin, console: Console) -> None:
     words = wording(bulletin.language)
     console.print(Text(bulletin.title, style="bold"))
     console.print(words("publication.line", number=bulletin.publication, time=bulletin.published_at))
+    console.print(bulletin.release)
     if bulletin.banner:
         console.print()
         console.print(Text(f"{words('banner.heading')}. {bulletin.banner}", style="yellow"))

@@ -15,6 +15,7 @@ from services.dissemination.layout import Assumptions, Bulletin, Headline, Part,
 from services.dissemination.parts import assumptions, banner, present, records_of, section, stated, table
 from services.dissemination.persons import labour, residence, visitors
 from services.dissemination.quality import has_report
+from services.dissemination.releases import release_note
 from services.dissemination.targets import outlook
 from services.dissemination.wording import EN_DASH, LANGUAGE_DEFAULT, parse_period, quarters_before, wording
 
@@ -63,6 +64,7 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
         period_name=words.period(period),
         title=words("title", period=words.period(period)),
         publication=snapshot.publication,
+        release=release_note(snapshot, period, words),
         published_at=words.time(snapshot.published_at),
         cut=_cut(figures),
         banner=banner(figures),

@@ -94,6 +94,7 @@ class Bulletin:
     period_name: str
     title: str
     publication: int
+    release: str
     published_at: str
     cut: str
     banner: str
