@@ -120,9 +120,10 @@ def is_known(snapshot: Snapshot, key: Key, period: str, vintages: Sequence[Vinta
 
 
 def _estimate_of(snapshot: Snapshot, key: Key, period: str) -> dict[str, Any]:
-    if key.method == NOT_APPLICABLE or (key.area, key.purpose, key.category) != (TOTAL, TOTAL, TOTAL):
+    if key.method == NOT_APPLICABLE or (key.purpose, key.category) != (TOTAL, TOTAL):
         return {}
-    return snapshot.estimates.get(f"{key.method}|{period}|{key.indicator}", {})
+    area = "" if key.area == TOTAL else f"|{key.area}"
+    return snapshot.estimates.get(f"{key.method}|{period}|{key.indicator}{area}", {})
 
 
 def build(snapshot: Snapshot, key: Key, period: str, vintages: Sequence[Vintage], language: str) -> FigurePage:
@@ -148,7 +149,7 @@ def build(snapshot: Snapshot, key: Key, period: str, vintages: Sequence[Vintage]
         row=replace(row, note="" if reason else row.note),
         unit=words(f"units.{indicator.unit}"),
         dimensions=_dimensions(words, key, period),
-        definition=_definition(words, key.indicator),
+        definition=_definition(words, key),
         formula=indicator.definition,
         level=_level(words, row, key),
         hidden="" if confidentiality == FREE else words(f"figure.confidentialities.{confidentiality}"),
@@ -210,9 +211,14 @@ def _dimensions(words: Wording, key: Key, period: str) -> tuple[tuple[str, str, 
     return (*named, ("TIME_PERIOD", period, words.period(period)))
 
 
-def _definition(words: Wording, indicator: str) -> str:
-    path = f"definitions.{indicator}"
-    return words(path if words.has(path) else f"figure.definitions.{indicator}")
+def _definition(words: Wording, key: Key) -> str:
+    """What the figure is; of an estimate by its method, if the texts say that."""
+    paths = (
+        f"figure.definitions.{key.indicator}_{key.method}",
+        f"definitions.{key.indicator}",
+        f"figure.definitions.{key.indicator}",
+    )
+    return next(words(path) for path in paths if words.has(path))
 
 
 def _level(words: Wording, row: Row, key: Key) -> str:

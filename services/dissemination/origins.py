@@ -34,7 +34,7 @@ _FEEDS = {
     "MEDICAL_VISITORS": ("visitor-stays",),
 }
 # By method, for what is estimated.
-_ESTIMATES = {
+ESTIMATES = {
     "SURVEY": Origin((_REFERENCES,), "survey-share"),
     "BENCHMARK": Origin((_REFERENCES,), "benchmark"),
     "RESIDUAL": Origin((_CROSSINGS, _PERMITS), "residual"),
@@ -46,8 +46,8 @@ _ESTIMATES = {
 
 def origin(indicator: str, method: str = NOT_APPLICABLE) -> Origin:
     """Where the figures of an indicator of the catalogue come from. Raises KeyError for an indicator or method without any."""
-    if method in _ESTIMATES:
-        return _ESTIMATES[method]
+    if method in ESTIMATES:
+        return ESTIMATES[method]
     feeds = next((found for prefix, found in _FEEDS.items() if indicator.startswith(prefix)), None)
     if feeds is None or method not in (NOT_APPLICABLE, "NOWCAST"):
         raise KeyError(f"{indicator} {method}")

@@ -17,7 +17,7 @@ from schemas.indicators import catalogue
 from services.dissemination import methods, page
 from services.dissemination.app import Pages, add_routes
 from services.dissemination.figure import VINTAGES_SHOWN_MAX, FigurePage, build, is_known, parse_key
-from services.dissemination.origins import origin
+from services.dissemination.origins import ESTIMATES, origin
 from services.dissemination.sdmx import web as sdmx
 from services.dissemination.wording import LANGUAGES, wording
 from services.shared.runtime.changes import Change
@@ -165,6 +165,17 @@ def test_every_indicator_of_the_catalogue_has_a_name_a_definition_feeds_and_a_me
             words = wording(language)
             assert words.has(f"figure.names.{name}")
             assert words.has(f"definitions.{name}") or words.has(f"figure.definitions.{name}")
+    for method in ESTIMATES:
+        assert methods.method_page(origin("INFORMAL_WORKERS", method).page, "en").assumptions
+
+
+def test_an_estimate_of_a_group_shows_the_inputs_of_its_own(golden: Any) -> None:
+    golden.put("INFORMAL_WORKERS", 20000, "2024", freq="A", area="CIS", method="CHAO", status="E", limits=(18000, 23000))
+    golden.estimates["CHAO|2024|INFORMAL_WORKERS|CIS"] = {"inputs": {"persons_found": 4321}, "assumptions": []}
+    found = built(golden.snapshot(), "A.INFORMAL_WORKERS.CIS._T._T.CHAO:2024")
+    assert found.inputs == (("Persons found", "4,321"),)
+    assert found.name == "Persons working informally, number: CIS countries, Chao's lower bound"
+    assert found.definition.startswith("At least how many people")
 
 
 def test_every_assumption_of_a_page_that_figures_show_is_translated() -> None:
@@ -197,6 +208,7 @@ def test_an_absent_estimate_has_a_page_with_its_reason_and_the_assumptions_of_it
     assert len(found.assumptions.items) == len(methods.method_page("residual", "ru").assumptions)
     assert not any(a.foreign for a in found.assumptions.items)
     assert found.vintages == ()
+    assert "Ни одно значение ещё не публиковалось" in page.render_figure(found, "/x")
 
 
 def test_the_article_stands_beside_its_own_figure_only(golden: Any) -> None:
