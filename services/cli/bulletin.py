@@ -12,7 +12,7 @@ from rich.text import Text
 
 from services.dissemination import bulletin as bulletins
 from services.dissemination.figures import Row
-from services.dissemination.layout import Bulletin
+from services.dissemination.layout import Bulletin, Facts
 from services.dissemination.layout import Table as FigureTable
 from services.dissemination.wording import LANGUAGE_DEFAULT, LANGUAGES, Wording, parse_period, wording
 from services.shared.runtime.errors import Failure, UsageError
@@ -83,6 +83,8 @@ def print_bulletin(bulletin: Bulletin, console: Console) -> None:
         console.print()
         console.rule(Text(section.title, style="bold"), align="left", characters="─")
         for part in section.parts:
+            if isinstance(part, Facts):
+                _print_facts(part, console)
             if isinstance(part, FigureTable):
                 console.print()
                 console.print(Text(part.caption, style="bold"))
@@ -101,6 +103,17 @@ def print_bulletin(bulletin: Bulletin, console: Console) -> None:
     console.print(words("agreement.precision"))
     for source in bulletin.sources:
         console.print(source, style="dim")
+
+
+def _print_facts(facts: Facts, console: Console) -> None:
+    console.print()
+    console.print(Text(facts.caption, style="bold"))
+    width = max(len(label) for _, lines in facts.groups for label, _ in lines)
+    for heading, lines in facts.groups:
+        console.print(heading)
+        for label, text in lines:
+            console.print(Text(f"  {label:{width}}  {text}"))
+    console.print(facts.source, style="dim")
 
 
 def _table(table: FigureTable, words: Wording) -> Table:

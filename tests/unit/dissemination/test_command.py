@@ -35,6 +35,12 @@ def test_no_line_is_wider_than_the_terminal_and_no_figure_is_cut(golden: Any, la
     assert percent in text
 
 
+def test_the_targets_are_printed_with_what_they_would_take(golden: Any) -> None:
+    lines = [line.split() for line in printed(golden, "en").splitlines()]
+    assert ["150,000", "by", "the", "end", "of", "2029"] in lines
+    assert ["Missing", "118,500", "(persons)"] in lines
+
+
 def test_computed_and_published_figures_stand_in_one_line_with_their_comparison(golden: Any) -> None:
     line = next(line for line in printed(golden, "en").splitlines() if line.startswith("Uzbekistan"))
     assert line.split() == ["Uzbekistan", "36.0", "%", "–", "36", "%", "equal", "P"]
