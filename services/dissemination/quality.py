@@ -112,7 +112,7 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
         publication=snapshot.publication,
         published_at=words.time(snapshot.published_at),
         banner=words("quality.simulated") if body["simulated"] else "",
-        feeds=tuple(_feed(words, feed) for feed in body["feeds"]),
+        feeds=tuple(_feed(words, feed, body["simulated"]) for feed in body["feeds"]),
         mirrors=tuple(_mirror(words, m) for m in mirrors),
         mirrors_absent="" if mirrors else _reason(words, body["mirrors"][0]),
         findings=tuple(_findings(words, name, body[name]) for name in ("published", "computed")),
@@ -136,13 +136,15 @@ def _percent(words: Wording, value: float, sign: bool = False) -> str:
     return words.amount(value, 0 if float(value).is_integer() and not sign else DECIMALS, "percent", sign)
 
 
-def _feed(words: Wording, feed: Body) -> FeedLine:
+def _feed(words: Wording, feed: Body, is_sample: bool) -> FeedLine:
     name = _name(words, feed["feed"])
     if feed.get("absent"):
         return FeedLine(name, SILENT, words(f"quality.verdicts.{SILENT}"), _reason(words, feed))
     verdict = DOUBT if feed["doubts"] else GOOD
     if feed["doubts"]:
         says = "; ".join(_doubt(words, feed, doubt) for doubt in feed["doubts"])
+    elif is_sample:
+        says = words("quality.no_doubt_sample")
     else:
         says = words("quality.no_doubt", median=_days(words, feed["median_days"]), p95=_days(words, feed["p95_days"]))
     return FeedLine(name, verdict, words(f"quality.verdicts.{verdict}"), says, _measures(words, feed))

@@ -60,7 +60,7 @@ HEADLINES: dict[str, tuple[str, ...]] = {
 HEADLINE_SERIES = frozenset(series_key("Q", indicator) for of in HEADLINES.values() for indicator in of)
 FINDINGS_MAX = 50  # of each kind that a report lists: it is read by people, and has room for the number of all
 
-NO_RECORDS = "no record of this quarter counts"
+NO_RECORDS = "no record that counts is of the days of this quarter"
 BY_PERSON = "offences are counted by person and year, not by record and day"
 NO_HISTORY = f"the feed's records do not reach back {DELAY_DAYS} days yet"
 NO_RELEASE = "the quarter has not been released yet"

@@ -72,7 +72,7 @@ def test_every_feed_has_a_line_and_those_with_records_their_measures_and_no_line
     arrivals = reporting([(calendar.first_day(QUARTER), 0)] * 3 + [(calendar.first_day(QUARTER), 4)])
     text = printed(snapshot(published(*students()), feeds=arrivals))
     assert "Border crossings: doubtful – 25\u00a0% of the records came more than 1 d. after their day" in text
-    assert text.count("no verdict – no record of this quarter counts") == 5
+    assert text.count("no verdict – no record that counts is of the days of this quarter") == 5
     [measures] = [line for line in text.splitlines() if line.startswith("Border crossings ")]
     assert measures.replace("\u00a0", "").split()[2:] == ["4", "100%", "0", "4", "25%", "0", "0", "0", "–"]
     assert max(cell_len(line) for line in text.splitlines()) <= WIDTH_MIN

@@ -91,7 +91,7 @@ def test_the_page_says_it_all_in_each_language_and_leads_back_to_the_bulletin(la
 def test_what_is_not_there_is_said_with_its_reason() -> None:
     text = html("en", snapshot())
     assert "No partner country has published a figure for this quarter." in text
-    assert "no record of this quarter counts" in text
+    assert "no record that counts is of the days of this quarter" in text
     assert text.count("Nothing that does not fit.") == 2
 
 
@@ -103,6 +103,7 @@ def test_a_mirror_figure_that_cannot_be_compared_says_why_beside_it() -> None:
 def test_a_simulated_sample_says_so_first() -> None:
     of_sample = snapshot(mirrored("SIMULATION_SCALE", 0.01, "2024", unit="ratio"))
     assert "sent at once" in html("en", of_sample)
+    assert "cannot be told from a sample" in said(build(of_sample, PERIOD, "en"))["Border crossings"][1]
     assert "sent at once" not in html("en", snapshot())
 
 
