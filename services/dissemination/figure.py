@@ -218,7 +218,8 @@ def _definition(words: Wording, key: Key) -> str:
         f"definitions.{key.indicator}",
         f"figure.definitions.{key.indicator}",
     )
-    return next(words(path) for path in paths if words.has(path))
+    text = next(words(path) for path in paths if words.has(path))
+    return f"{text} {words('figure.nowcast')}" if key.method == "NOWCAST" else text
 
 
 def _level(words: Wording, row: Row, key: Key) -> str:

@@ -202,6 +202,14 @@ def test_an_estimate_shows_the_assumptions_and_inputs_that_it_was_published_with
     assert found.method_page == "survey-share"
 
 
+def test_a_nowcast_is_defined_as_one_and_stands_beside_no_figure_of_the_article(golden: Any) -> None:
+    golden.put("ARRIVALS", 61000, method="NOWCAST", status="E", limits=(58000, 64000))
+    found = built(golden.snapshot(), "Q.ARRIVALS._T._T._T.NOWCAST:2025-Q2")
+    assert "whole period will come to" in found.definition
+    assert (found.row.interval, found.row.published, found.method_page) == ("58,000–64,000", "", "nowcast")
+    assert [feed.topic for feed in found.feeds] == ["events.border-crossings.v1"]
+
+
 def test_an_absent_estimate_has_a_page_with_its_reason_and_the_assumptions_of_its_method(golden: Any) -> None:
     found = built(golden.snapshot(), "Q.INFORMAL_WORKERS._T._T._T.RESIDUAL:2025-Q2", "ru")
     assert "сальдо пересечений" in found.reason
