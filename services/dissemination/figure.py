@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from schemas.indicators import catalogue
 from schemas.sdmx.structures import AGENCY, FLOW, VERSION
 from services.dissemination import methods
-from services.dissemination.figures import Figures, Key, Row
+from services.dissemination.components import components
+from services.dissemination.figures import Figures, Key, Row, newest_reference
 from services.dissemination.layout import Assumptions
 from services.dissemination.origins import origin
 from services.dissemination.parts import assumptions, banner, records_of, stated
@@ -79,6 +80,7 @@ class FigurePage:
     dimensions: tuple[tuple[str, str, str], ...]
     definition: str
     formula: str
+    components: tuple[Row, ...]
     level: str
     hidden: str
     quality: str
@@ -151,6 +153,7 @@ def build(snapshot: Snapshot, key: Key, period: str, vintages: Sequence[Vintage]
         dimensions=_dimensions(words, key, period),
         definition=_definition(words, key),
         formula=indicator.definition,
+        components=tuple(_components(figures, key, period)),
         level=_level(words, row, key),
         hidden="" if confidentiality == FREE else words(f"figure.confidentialities.{confidentiality}"),
         quality=figures.period if has_report(snapshot, figures.period) else "",
@@ -220,6 +223,14 @@ def _definition(words: Wording, key: Key) -> str:
     )
     text = next(words(path) for path in paths if words.has(path))
     return f"{text} {words('figure.nowcast')}" if key.method == "NOWCAST" else text
+
+
+def _components(figures: Figures, key: Key, period: str) -> Iterator[Row]:
+    """What the figure was computed from, as far as it is published: each named with its period, and with its address."""
+    target = newest_reference(figures.snapshot.references, "FOREIGN_STUDENTS_TARGET")
+    for of, at in components(key, period, target):
+        if figures.find(of, at) is not None:
+            yield figures.row(of, label=f"{name_of(figures.words, of)}, {figures.words.period(at)}", period=at)
 
 
 def _level(words: Wording, row: Row, key: Key) -> str:

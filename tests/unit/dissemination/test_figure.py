@@ -1,7 +1,7 @@
 """The page of one figure: all that a statistician asks of it, at most two clicks from the bulletin."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from html.parser import HTMLParser
@@ -261,6 +261,47 @@ def test_a_figure_leads_to_the_quality_report_of_its_quarter(golden: Any) -> Non
     assert "/quality/" not in page.render_figure(built(golden.snapshot(), ARRIVALS), "/x")
     reported = golden.snapshot()._replace(qualities={"2025-Q2": {}})
     assert 'href="/quality/2025-Q2?lang=en"' in page.render_figure(built(reported, ARRIVALS), "/x")
+
+
+def _quotient(part: float, whole: float) -> float:
+    return 100 * part / whole
+
+
+@pytest.mark.parametrize(
+    ("key", "formula"),
+    [
+        ("Q.ARRIVALS_CHANGE_QOQ._T._T._T._Z:2025-Q2", lambda now, before: 100 * (now / before - 1)),
+        ("Q.DEPARTURES_CHANGE_QOQ._T._T._T._Z:2025-Q2", lambda now, before: 100 * (now / before - 1)),
+        ("Q.PERMITS_IN_FORCE_CHANGE_YOY._T._T._T._Z:2025-Q2", lambda now, before: 100 * (now / before - 1)),
+        ("A.LABOUR_EMIGRATION_CHANGE_YOY._T._T._T._Z:2024", lambda now, before: 100 * (now / before - 1)),
+        ("Q.BORDER_BALANCE._T._T._T._Z:2025-Q2", lambda arrivals, departures: arrivals - departures),
+        ("Q.FOREIGN_STUDENTS_GAP._T._T._T._Z:2025-Q2", lambda target, students: target - students),
+        ("Q.ARRIVALS_SHARE.UZ._T._T._Z:2025-Q2", _quotient),
+        ("Q.ARRIVALS_PURPOSE_SHARE._T.private._T._Z:2025-Q2", _quotient),
+        ("Q.RESIDENCE_PURPOSE_SHARE._T.education._T._Z:2025-Q2", _quotient),
+        ("A.MEDICAL_VISITORS_RATIO_5Y.CN._T._T._Z:2024", lambda now, before: now / before),
+        ("Q.ARRIVALS_CONTRIBUTION_QOQ.UZ._T._T._Z:2025-Q2", lambda now, before, total: 100 * (now - before) / total),
+    ],
+)
+def test_a_computed_figure_names_the_figures_from_which_it_can_be_computed_again(
+    golden: Any, key: str, formula: Callable[..., float]
+) -> None:
+    golden.put("ARRIVALS", 15732, area="UZ")
+    golden.put("ARRIVALS", 12000, "2025-Q1", area="UZ")
+    golden.put("ARRIVALS_CONTRIBUTION_QOQ", 100 * (15732 - 12000) / 30775, area="UZ")
+    golden.put("ARRIVALS", 25390, purpose="private")
+    golden.put("RESIDENCE_ARRIVALS", 5000)
+    golden.put("RESIDENCE_ARRIVALS", 185, purpose="education")
+    golden.put("MEDICAL_VISITORS", 48, "2024", area="CN", freq="A")
+    golden.put("MEDICAL_VISITORS", 2, "2019", area="CN", freq="A")
+    found = built(golden.snapshot(), key)
+    assert found.row.value == pytest.approx(formula(*(row.value for row in found.components)), abs=0.05)
+    assert all(row.link for row in found.components)
+
+
+@pytest.mark.parametrize("key", [ARRIVALS, "Q.INFORMAL_SHARE._T._T._T.SURVEY:2025-Q2", "Q.FOREIGN_STUDENTS._T._T._T._Z:2025-Q2"])
+def test_what_is_counted_or_estimated_is_computed_from_no_other_figure(golden: Any, key: str) -> None:
+    assert built(golden.snapshot(), key).components == ()
 
 
 def test_a_figure_that_is_no_longer_published_keeps_its_page(golden: Any) -> None:
