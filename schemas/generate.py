@@ -1,7 +1,8 @@
-"""JSON Schemas of everything that crosses a service's border, written to `schemas/generated/`.
+"""JSON Schemas of everything that crosses a service's border, and the SDMX structures, written to `schemas/generated/`.
 
 `python -m schemas.generate` writes them, `--check` only compares (exit 1 on a difference). Per feed two: `<feed>.schema.json`, what
 an agency sends, and `<feed>.event.schema.json`, what stands in the log. Limits that need a clock or two fields are in words only.
+`sdmx-structures.json` is an SDMX-JSON 2.0 structure message.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter
 
 from schemas.feeds import FEEDS, Feed
 from schemas.feeds.fields import Identity, Moment, Withdrawal, annotations
+from schemas.sdmx import structure_json
 from schemas.values import Aggregate, Estimate, Indicator, Quality, Rejection, Sheet
 
 FOLDER = Path(__file__).parent / "generated"
@@ -71,7 +73,7 @@ def schemas() -> dict[str, Schema]:
     made = {f"{feed.name}.schema.json": submitted(feed) for feed in FEEDS.values()}
     made |= {f"{feed.name}.event.schema.json": stored(feed) for feed in FEEDS.values()}
     made |= {f"{name}.schema.json": {"$schema": _DIALECT} | TypeAdapter(value).json_schema() for name, value in VALUES.items()}
-    return made
+    return made | {"sdmx-structures.json": structure_json.everything()}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -101,6 +101,17 @@ class Dataflow(Artefact):
     """The published figures."""
 
 
+@dataclass(frozen=True)
+class Availability(Artefact):
+    """What there is of the figures: the codes of each dimension that occur, the first and last day that periods speak of, how much
+    there is."""
+
+    codes: Mapping[str, tuple[str, ...]]
+    days: tuple[str, str] | None
+    series: int
+    observations: int
+
+
 class Structures(NamedTuple):
     """All artefacts there are."""
 
@@ -108,6 +119,12 @@ class Structures(NamedTuple):
     structure: DataStructure
     concepts: ConceptScheme
     codelists: Mapping[str, Codelist]
+    availability: Names  # what a statement of availability is called
+    agency: Names
+
+    @property
+    def all(self) -> tuple[Artefact, ...]:
+        return (self.flow, self.structure, self.concepts, *self.codelists.values())
 
     def codelist_of(self, component: str) -> Codelist | None:
         """The code list of a component; None if it is not coded, or not there."""
@@ -149,6 +166,28 @@ def urn(package: str, kind: str, identity: str, item: str = "") -> str:
 
 FLOW_URN = urn("datastructure", "Dataflow", FLOW)
 STRUCTURE_URN = urn("datastructure", "DataStructure", STRUCTURE)
+KINDS: dict[type[Artefact], tuple[str, str]] = {
+    Dataflow: ("datastructure", "Dataflow"),
+    DataStructure: ("datastructure", "DataStructure"),
+    ConceptScheme: ("conceptscheme", "ConceptScheme"),
+    Codelist: ("codelist", "Codelist"),
+    Availability: ("registry", "DataConstraint"),
+}
+
+
+def urn_of(artefact: Artefact) -> str:
+    """The urn of an artefact."""
+    return urn(*KINDS[type(artefact)], artefact.id)
+
+
+def concept_urn(component: str) -> str:
+    """The urn of the concept that a component takes its meaning from."""
+    return urn("conceptscheme", "Concept", CONCEPTS, component)
+
+
+def codelist_urn(codelist: str) -> str:
+    """The urn of a code list."""
+    return urn("codelist", "Codelist", codelist)
 
 
 def _values(annotated: Any) -> tuple[str, ...]:
@@ -190,4 +229,6 @@ def structures() -> Structures:
         structure=DataStructure(STRUCTURE, names["artefacts"][STRUCTURE], DIMENSIONS, TIME_DIMENSION, VALUE, ATTRIBUTES),
         concepts=ConceptScheme(CONCEPTS, names["artefacts"][CONCEPTS], concepts),
         codelists=lists,
+        availability=names["artefacts"]["AVAILABILITY"],
+        agency=names["artefacts"][AGENCY],
     )

@@ -4,6 +4,7 @@ Dimensions and coded attributes are written as indexes into the values that the 
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -67,17 +68,22 @@ def write(message: Message) -> bytes:
     coded = [name for name in message.query.attributes if COMPONENTS[name].codelist]
     listed = {name: _Values(name, words) for name in (*KEY_IDS, *texts, *coded)}
     data_sets = [_data_set(message, one, listed) for one in message.data_sets]
-    sender = {"id": AGENCY, "name": "Tolqyn", "names": {"en": "Tolqyn"}}
-    meta = {
-        "schema": SCHEMA,
-        "id": message.identity,
-        "test": False,
-        "prepared": instant(message.prepared),
-        "contentLanguages": [words],
-        "sender": sender,
-    }
+    meta = header(SCHEMA, message.identity, message.prepared, [words])
     structure = _structure(message, listed, len(data_sets))
     return orjson.dumps({"meta": meta, "data": {"structures": [structure], "dataSets": data_sets}})
+
+
+def header(schema: str, identity: str, prepared: datetime, languages: list[str]) -> dict[str, Any]:
+    """The `meta` of a message; its first language is that of its names."""
+    sender = structures().agency
+    return {
+        "schema": schema,
+        "id": identity,
+        "test": False,
+        "prepared": instant(prepared),
+        "contentLanguages": languages,
+        "sender": {"id": AGENCY, "name": sender[languages[0]], "names": dict(sender)},
+    }
 
 
 def _structure(message: Message, listed: dict[str, _Values], data_sets: int) -> dict[str, Any]:

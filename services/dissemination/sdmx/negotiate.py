@@ -24,8 +24,12 @@ class Format(NamedTuple):
 DATA = (
     Format(JSON, "application/vnd.sdmx.data+json", "2.0.0", ("application/json",)),
     Format(CSV, "application/vnd.sdmx.data+csv", "2.0.0", ("text/csv", "application/csv")),
+    Format(XML, "application/vnd.sdmx.data+xml", "3.0.0", ("application/xml", "text/xml")),
 )
-STRUCTURE = (Format(JSON, "application/vnd.sdmx.structure+json", "2.0.0", ("application/json",)),)
+STRUCTURE = (
+    Format(JSON, "application/vnd.sdmx.structure+json", "2.0.0", ("application/json",)),
+    Format(XML, "application/vnd.sdmx.structure+xml", "3.0.0", ("application/xml", "text/xml")),
+)
 
 
 class Choice(NamedTuple):

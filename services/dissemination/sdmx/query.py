@@ -116,12 +116,24 @@ def split_path(raw_path: str, names: tuple[str, ...]) -> dict[str, str]:
     return dict(zip(names, segments + ["*"] * (len(names) - len(segments)), strict=True))
 
 
-def names_us(parameter: str, asked: str, ours: str, pattern: re.Pattern[str] = _ID) -> bool:
-    """Whether a list of ids has ours. Raises Problem for what cannot be an id."""
+def parse_ids(parameter: str, asked: str, pattern: re.Pattern[str] = _ID) -> list[str]:
+    """A list of ids. Raises Problem for what cannot be an id."""
     ids = asked.split(",")
     if not all(one == "*" or pattern.fullmatch(one) for one in ids):
         raise bad(parameter, "ids with commas between them, or *")
+    return ids
+
+
+def names_us(parameter: str, asked: str, ours: str) -> bool:
+    """Whether a list of ids has ours. Raises Problem for what cannot be an id."""
+    ids = parse_ids(parameter, asked)
     return "*" in ids or ours in ids
+
+
+def agency_is_ours(asked: str) -> bool:
+    """Whether a list of agencies has ours. Raises Problem."""
+    ids = parse_ids("agencyID", asked, _AGENCY)
+    return "*" in ids or AGENCY in ids
 
 
 def version_is_ours(asked: str) -> bool:
@@ -142,7 +154,7 @@ def names_the_flow(segments: Mapping[str, str]) -> bool:
         for context, resource in (("dataflow", FLOW), ("datastructure", STRUCTURE))
         if "*" in contexts or context in contexts
     ]
-    agency, version = names_us("agencyID", segments["agencyID"], AGENCY, _AGENCY), version_is_ours(segments["version"])
+    agency, version = agency_is_ours(segments["agencyID"]), version_is_ours(segments["version"])
     return any(ours) and agency and version
 
 

@@ -1,4 +1,4 @@
-"""SDMX REST v2 over HTTP: data queries of the published figures.
+"""SDMX REST v2 over HTTP: data, structure and availability queries.
 
 An answer is a function of (publication, query, format, language), so its ETag is too. Errors are `application/problem+json`.
 """
@@ -7,32 +7,41 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from hashlib import blake2b
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import orjson
 from aiohttp import web
 
-from schemas.sdmx.structures import AGENCY, FLOW, VERSION
-from services.dissemination.sdmx import data_csv, data_json, negotiate
-from services.dissemination.sdmx.message import DELETE, INFORMATION, REPLACE, DataSet, Message, limited
+from schemas.sdmx import structure_json
+from schemas.sdmx.structures import AGENCY, FLOW, LANGUAGES, VERSION, Artefact, structures
+from services.dissemination.sdmx import (
+    availability,
+    data_csv,
+    data_json,
+    data_xml,
+    datasets,
+    negotiate,
+    structure_query,
+    structure_xml,
+)
+from services.dissemination.sdmx.availability import parse_availability_query
+from services.dissemination.sdmx.message import Message
 from services.dissemination.sdmx.problem import Problem
-from services.dissemination.sdmx.query import DataQuery, Selection, parse_data_query
+from services.dissemination.sdmx.query import parse_data_query
+from services.dissemination.sdmx.structure_query import parse_structure_query
 from services.shared.runtime.errors import Unavailable
 
 if TYPE_CHECKING:
     from services.dissemination.sdmx.archive import Archive
-    from services.shared.runtime.changes import Change
     from services.shared.runtime.store import Snapshot
 
 ROOT = "/sdmx/v2"
+OURS = f"dataflow/{AGENCY}/{FLOW}/{VERSION}"
 URL_CHARACTERS_MAX = 8_000  # the server reads lines of 8,190: a longer one would be cut off without a word of why
-OBSERVATIONS_MAX = 250_000  # twice all that six years hold; as JSON some 60 MB
-CHANGES_MAX = 50_000  # a history is read into memory whole: a week of hourly corrections of everything quarterly has fewer
 ANSWERS_AT_ONCE_MAX = (
     2  # a whole publication takes seconds and a hundred megabytes to write; queries for a few series take a moment
 )
@@ -70,7 +79,8 @@ SERVICE = web.AppKey("sdmx", Service)
 def add_routes(app: web.Application, service: Service) -> None:
     """Serve SDMX REST from `app`."""
     app[SERVICE] = service
-    app.router.add_route("*", ROOT + "/data{rest:(/.*)?}", _guarded(_data))
+    for resource, handler in (("data", _data), ("structure", _structure), ("availability", _availability)):
+        app.router.add_route("*", f"{ROOT}/{resource}{{rest:(/.*)?}}", _guarded(handler))
     app.router.add_route("*", ROOT + "/{rest:.*}", _guarded(_not_offered))
 
 
@@ -118,88 +128,105 @@ def _after_resource(request: web.Request) -> str:
     return [*request.rel_url.raw_path.split("/", 4), ""][4]
 
 
+def _languages(request: web.Request) -> str:
+    return negotiate.choose_language(request.headers.get("Accept-Language", ""))
+
+
 async def _data(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     query = parse_data_query(_after_resource(request), request.rel_url.raw_query_string)
     choice = negotiate.choose_format(request.headers.get("Accept", ""), negotiate.DATA)
-    language = negotiate.choose_language(request.headers.get("Accept-Language", ""))
+    language = _languages(request)
     if not query.there:
-        raise Problem(404, f"no such data: there are those of dataflow/{AGENCY}/{FLOW}/{VERSION}")
+        raise Problem(404, f"no such data: there are those of {OURS}")
     snapshot = await service.snapshot(query.as_of)
     name = _name(request, snapshot, choice.content_type, language)
 
     async def body() -> bytes:
-        data_sets = await _data_sets(service, snapshot, query)
-        message = Message(f"KZ_MIG-{snapshot.publication}-{name}", snapshot.published_at, language, query, data_sets)
+        data_sets = await datasets.select(service.archive, snapshot, query)
+        message = Message(_identity(name), snapshot.published_at, language, query, data_sets)
         if choice.kind == negotiate.CSV:
             return await asyncio.to_thread(data_csv.write, message, choice.labels, choice.keys)
-        return await asyncio.to_thread(data_json.write, message)
+        return await asyncio.to_thread(data_xml.write if choice.kind == negotiate.XML else data_json.write, message)
 
-    headers = {"Content-Type": choice.content_type, "Content-Language": language}
-    return await _answered(request, name, snapshot.published_at, headers, body)
-
-
-async def _data_sets(service: Service, snapshot: Snapshot, query: DataQuery) -> Sequence[DataSet]:
-    """What the query selects. Raises Problem 404 if it is nothing, 413 if it is too much."""
-    if query.include_history:
-        data_sets = await _history(service, snapshot, query)
-    else:
-        rows = await asyncio.to_thread(query.selection.of, snapshot.observations.values())
-        data_sets = [DataSet(INFORMATION, limited(rows, query))]
-        if query.updated_after is not None:
-            after = query.updated_after
-            gone = await service.archive.taken_back(query.selection.keys, after, snapshot.publication)
-            replaced = [row for row in rows if row.published_at > after]
-            deleted = Selection(query.selection.keys, query.selection.of_keys).of(gone)
-            data_sets = [DataSet(REPLACE, limited(replaced, query)), DataSet(DELETE, limited(deleted, query))]
-    data_sets = [one for one in data_sets if one.rows]
-    count = sum(len(one.rows) for one in data_sets)
-    if count > OBSERVATIONS_MAX:
-        raise Problem(413, f"{count} observations, more than {OBSERVATIONS_MAX}: narrow the key, or c[TIME_PERIOD], or set limit")
-    if not count:
-        raise Problem(404, "no data: nothing that is published fits the query")
-    return data_sets
+    return await _answered(request, name, snapshot.published_at, _content(choice, language), body)
 
 
-async def _history(service: Service, snapshot: Snapshot, query: DataQuery) -> list[DataSet]:
-    """One data set for each publication that changed something, and one for what it took back."""
-    found = await service.archive.changes(query.selection.keys, query.updated_after, snapshot.publication, CHANGES_MAX + 1)
-    if len(found) > CHANGES_MAX:
-        raise Problem(413, f"more than {CHANGES_MAX} changes: narrow the key, or set updatedAfter")
-    data_sets = []
-    of_keys = Selection(query.selection.keys, query.selection.of_keys)
-    for _, of in groupby(found, key=lambda change: change.publication):
-        made: list[Change] = list(of)
-        at = made[0].published_at
-        rows = query.selection.of(change.row for change in made if not change.gone)
-        gone = of_keys.of(change.row for change in made if change.gone)
-        data_sets += [DataSet(REPLACE, limited(rows, query), valid_from=at), DataSet(DELETE, limited(gone, query), valid_to=at)]
-    return data_sets
+async def _structure(request: web.Request) -> web.Response:
+    query = parse_structure_query(_after_resource(request), request.rel_url.raw_query_string)
+    choice = negotiate.choose_format(request.headers.get("Accept", ""), negotiate.STRUCTURE)
+    language = _languages(request)
+    artefacts = structure_query.select(query, structures())
+    if not artefacts:
+        raise Problem(
+            404, f"no such structure: there are dataflow, datastructure, conceptscheme and codelist of {AGENCY}, {VERSION}"
+        )
+    # Structures change with the code that carries them, not with publications.
+    name = _name(request, None, repr(artefacts), choice.content_type, language)
+
+    async def body() -> bytes:
+        return await asyncio.to_thread(_written, choice, language, name, datetime.now(UTC), artefacts)
+
+    return await _answered(request, name, None, _content(choice, language), body)
 
 
-def _name(request: web.Request, snapshot: Snapshot, *parts: str) -> str:
+async def _availability(request: web.Request) -> web.Response:
+    service = request.app[SERVICE]
+    query = parse_availability_query(_after_resource(request), request.rel_url.raw_query_string)
+    choice = negotiate.choose_format(request.headers.get("Accept", ""), negotiate.STRUCTURE)
+    language = _languages(request)
+    if not query.there:
+        raise Problem(404, f"no such data: there are those of {OURS}")
+    snapshot = await service.snapshot(query.as_of)
+    name = _name(request, snapshot, choice.content_type, language)
+
+    async def body() -> bytes:
+        found = await asyncio.to_thread(availability.find, query, snapshot.observations.values(), structures())
+        if found is None:
+            raise Problem(404, "no data: nothing that is published fits the query")
+        artefacts = [(one, False) for one in (found, *availability.referred(query, found, structures()))]
+        return await asyncio.to_thread(_written, choice, language, name, snapshot.published_at, artefacts)
+
+    return await _answered(request, name, snapshot.published_at, _content(choice, language), body)
+
+
+def _written(
+    choice: negotiate.Choice, language: str, name: str, prepared: datetime, artefacts: Sequence[tuple[Artefact, bool]]
+) -> bytes:
+    """A structure message."""
+    if choice.kind == negotiate.XML:
+        return structure_xml.write(artefacts, _identity(name), prepared)
+    languages = [language, *(one for one in LANGUAGES if one != language)]
+    meta = data_json.header(structure_json.SCHEMA, _identity(name), prepared, languages)
+    return orjson.dumps({"meta": meta, "data": structure_json.contents(artefacts, language)})
+
+
+def _content(choice: negotiate.Choice, language: str) -> dict[str, str]:
+    return {"Content-Type": choice.content_type, "Content-Language": language}
+
+
+def _identity(name: str) -> str:
+    """What a message calls itself: an id of SDMX begins with a letter."""
+    return f"{FLOW}-{name}"
+
+
+def _name(request: web.Request, snapshot: Snapshot | None, *parts: str) -> str:
     """Names all that an answer depends on. The time keeps apart two databases that count alike."""
-    said = (
-        EDITION,
-        snapshot.publication,
-        snapshot.published_at,
-        request.rel_url.raw_path,
-        request.rel_url.raw_query_string,
-        *parts,
-    )
+    published = () if snapshot is None else (snapshot.publication, snapshot.published_at)
+    said = (EDITION, *published, request.raw_path, *parts)
     return blake2b(repr(said).encode(), digest_size=9).hexdigest()
 
 
 async def _answered(
-    request: web.Request, name: str, changed_at: datetime, headers: dict[str, str], body: Callable[[], Awaitable[bytes]]
+    request: web.Request, name: str, changed_at: datetime | None, headers: dict[str, str], body: Callable[[], Awaitable[bytes]]
 ) -> web.Response:
     """The body, or 304 if the caller has it, packed if the caller can unpack it."""
     headers |= {"Cache-Control": CACHE, "ETag": f'W/"{name}"'}  # weak: the same answer, packed or not
     known = {tag.value for tag in request.if_none_match or ()}
-    modified = datetime.fromtimestamp(math.floor(changed_at.timestamp()), UTC)
+    modified = None if changed_at is None else changed_at.replace(microsecond=0)
     # Dates of HTTP count seconds: before this one is over, another publication may still fall into it.
-    if datetime.now(UTC) - modified > timedelta(seconds=1):
-        headers["Last-Modified"] = modified.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    if modified is not None and datetime.now(UTC) - modified > timedelta(seconds=1):
+        headers["Last-Modified"] = format_datetime(modified, usegmt=True)
         since = request.if_modified_since
         if not known and since is not None and modified <= since:
             return web.Response(status=304, headers=headers)

@@ -14,18 +14,21 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from services.dissemination import app as apps
 from services.dissemination.app import Pages
+from services.dissemination.sdmx import datasets
 from services.dissemination.sdmx import web as sdmx
 from services.dissemination.sdmx.query import Key
 from services.shared.runtime.changes import Change
 from services.shared.runtime.errors import Unavailable
 from services.shared.runtime.store import Published, Snapshot
 from services.shared.statistics.sdmx_csv import COLUMNS, to_csv, to_json
-from tests.unit.dissemination.sdmx_readers import read_json
+from tests.unit.dissemination.sdmx_readers import read_json, read_xml
 
 Client = TestClient[web.Request, web.Application]
 DATA = "/sdmx/v2/data/dataflow/TOLQYN/KZ_MIG/1.0"
 CSV = {"Accept": "application/vnd.sdmx.data+csv;version=2.0.0"}
 JSON = {"Accept": "application/vnd.sdmx.data+json;version=2.0.0"}
+XML = {"Accept": "application/vnd.sdmx.data+xml;version=3.0.0"}
+LAYOUTS = ("TIME_PERIOD", "AllDimensions", "COUNTERPART_AREA", "INDICATOR", "FREQ")
 PUBLISHED_AT = datetime(2025, 7, 1, 4, 12, 45, tzinfo=UTC)
 
 
@@ -100,7 +103,7 @@ async def test_a_key_as_csv_is_the_export_with_the_other_rows_left_out(client: C
     assert len(kept) == 2
 
 
-@pytest.mark.parametrize("at", ["TIME_PERIOD", "AllDimensions", "COUNTERPART_AREA", "INDICATOR", "FREQ"])
+@pytest.mark.parametrize("at", LAYOUTS)
 async def test_json_in_every_layout_has_the_rows_of_the_export(client: Client, archive: Archive, at: str) -> None:
     answer = await client.get(f"{DATA}?dimensionAtObservation={at}", headers=JSON)
     assert answer.headers["Content-Type"] == "application/vnd.sdmx.data+json;version=2.0.0"
@@ -109,12 +112,29 @@ async def test_json_in_every_layout_has_the_rows_of_the_export(client: Client, a
     assert in_order(rows) == in_order(expected(archive))
 
 
+@pytest.mark.parametrize("at", LAYOUTS)
+async def test_xml_in_every_layout_has_the_rows_of_the_export(client: Client, archive: Archive, at: str) -> None:
+    answer = await client.get(f"{DATA}?dimensionAtObservation={at}", headers=XML)
+    assert answer.headers["Content-Type"] == "application/vnd.sdmx.data+xml;version=3.0.0"
+    ((action, _, rows),) = read_xml(await answer.read(), at)
+    assert action == "Information"
+    # XML knows texts only, and leaves out what is absent.
+    texts = [{name: str(value) for name, value in row.items() if value is not None} for row in expected(archive)]
+    assert sorted(rows, key=repr_of) == sorted(texts, key=repr_of)
+
+
+def repr_of(row: dict[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(row.items())
+
+
 async def test_a_suppressed_value_is_empty_with_its_status_in_every_format(client: Client) -> None:
     key = f"{DATA}/Q.PERMITS_IN_FORCE.UZ.*.seasonal"
     ((_, _, rows),) = read_json(await (await client.get(key)).text())
     assert [(row["OBS_VALUE"], row["OBS_STATUS"]) for row in rows] == [(None, "Q")]
     (row,) = csv.DictReader(io.StringIO(await (await client.get(key, headers=CSV)).text()))
     assert (row["OBS_VALUE"], row["OBS_STATUS"]) == ("", "Q")
+    ((_, _, rows),) = read_xml(await (await client.get(key, headers=XML)).read())
+    assert [("OBS_VALUE" in row, row["OBS_STATUS"]) for row in rows] == [(False, "Q")]
 
 
 async def test_components_that_are_not_asked_for_are_left_out(client: Client) -> None:
@@ -214,7 +234,7 @@ async def test_other_formats_methods_and_a_database_that_is_away_are_problems_to
 
 
 async def test_an_answer_that_would_be_too_large_names_what_narrows_it(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sdmx, "OBSERVATIONS_MAX", 3)
+    monkeypatch.setattr(datasets, "OBSERVATIONS_MAX", 3)
     answer = await client.get(DATA)
     assert answer.status == 413
     assert "c[TIME_PERIOD]" in json.loads(await answer.text())["detail"]
@@ -285,6 +305,8 @@ async def test_a_history_has_a_data_set_for_each_publication_that_changed_someth
         ("Delete", {"validTo": "2025-07-01T04:12:45.000Z"}),
     ]
     assert [[row.get("OBS_VALUE") for row in rows] for _, _, rows in sets] == [[old.value, 7], [new.value], [None]]
+    in_xml = read_xml(await (await client.get(address, headers=XML)).read())
+    assert [(action, validity, len(rows)) for action, validity, rows in in_xml] == [(a, v, len(rows)) for a, v, rows in sets]
     lines = (await (await client.get(address, headers=CSV)).text()).splitlines()
     assert lines[0].endswith(",PUBLISHED_AT,VALID_FROM,VALID_TO")
     assert lines[-1].startswith("dataflow,TOLQYN:KZ_MIG(1.0),D,Q,ARRIVALS,_T,_T,_T,_Z,2025-Q3,,")
@@ -295,7 +317,7 @@ async def test_a_history_that_would_be_too_long_names_what_narrows_it(
     client: Client, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed(archive)
-    monkeypatch.setattr(sdmx, "CHANGES_MAX", 3)
+    monkeypatch.setattr(datasets, "CHANGES_MAX", 3)
     answer = await client.get(f"{DATA}?includeHistory=true")
     assert answer.status == 413
     assert "updatedAfter" in json.loads(await answer.text())["detail"]
