@@ -75,6 +75,7 @@ class AbsentEstimate(TypedDict):
     area: NotRequired[str]
     absent: Literal[True]
     reason: str
+    inputs: NotRequired[Annotated[dict[str, Any], Field(description="what is known all the same")]]
 
 
 Estimate = PresentEstimate | AbsentEstimate

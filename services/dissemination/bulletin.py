@@ -12,6 +12,7 @@ from schemas.indicators import catalogue
 from services.dissemination import plots
 from services.dissemination.figures import Figures, Key, Row, address, newest_reference
 from services.dissemination.layout import Assumptions, Bulletin, Headline, Part, Section, Table
+from services.dissemination.nowcasts import nowcasts
 from services.dissemination.parts import assumptions, banner, present, records_of, section, stated, table
 from services.dissemination.persons import labour, residence, visitors
 from services.dissemination.quality import has_report
@@ -47,7 +48,9 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
     parse_period(period)
     words = wording(language)
     figures = Figures(snapshot, period, words)
+    unfinished = nowcasts(figures)
     sections = (
+        *([unfinished] if unfinished else []),
         _crossings(figures),
         residence(figures),
         _permits(figures),

@@ -30,7 +30,7 @@ from services.shared.statistics.inner_cells import release_cells
 from services.shared.statistics.ledger_set import Changes, Cut, is_behind
 
 FOLD = 1  # version of the indicators' formulas
-INPUT_FOLD = 2  # version of aggregates and estimates that they understand
+INPUT_FOLD = 3  # version of aggregates and estimates that they understand
 AGGREGATES, ESTIMATES = "aggregates.quarterly.v1", "estimates.informality.v1"
 DATABASE_RETRY_SECONDS = 1.0  # while the database is away
 RELEASE_LOOK_SECONDS = 0.5  # whether a release is asked for or due: it goes out so long after its instant at the most

@@ -7,9 +7,11 @@ import orjson
 from services.shared.runtime.ledger import Adoption, Position
 from services.shared.statistics.informality import MEASURES, estimates
 from services.shared.statistics.ledger_set import Changes, Mark
+from services.shared.statistics.open_quarter import Nowcasts
+from services.shared.statistics.reporting import MEASURE as REPORTING
 
-FOLD = 2  # version of the estimators
-AGGREGATES_FOLD = 2  # version of the aggregates that they understand
+FOLD = 3  # version of the estimators
+AGGREGATES_FOLD = 3  # version of the aggregates that they understand
 
 
 class EstimatesStage:
@@ -17,6 +19,7 @@ class EstimatesStage:
 
     def __init__(self) -> None:
         self._entries: dict[str, dict[str, Any]] = {}
+        self._nowcasts = Nowcasts()
         self._mark: Mark | None = None
         self._given: set[str] = set()
 
@@ -24,20 +27,20 @@ class EstimatesStage:
         for adoption in adoptions:
             self._mark = adoption.mark
             for key, value in adoption.changes.items():
-                if key.partition("|")[0] not in MEASURES:
-                    continue
-                if value is None:
+                measure = key.partition("|")[0]
+                if measure == REPORTING:
+                    self._nowcasts.put(key, None if value is None else orjson.loads(value))
+                elif measure in MEASURES and value is None:
                     self._entries.pop(key, None)
-                else:
+                elif measure in MEASURES and value is not None:
                     self._entries[key] = orjson.loads(value)
 
     def give(self) -> tuple[Changes, Position] | None:
         mark = self._mark
         if mark is None:
             return None
-        found = {
-            key: orjson.dumps(value, option=orjson.OPT_SORT_KEYS) for key, value in estimates(self._entries, mark.log_time).items()
-        }
+        made = estimates(self._entries, mark.log_time) | self._nowcasts.estimates(mark.log_time)
+        found = {key: orjson.dumps(value, option=orjson.OPT_SORT_KEYS) for key, value in made.items()}
         changes: Changes = {**dict.fromkeys(self._given - found.keys()), **found}
         self._given = set(found)
         return changes, Position(mark.cut, mark.log_time, mark.identity)

@@ -4,7 +4,7 @@ from services.shared.runtime.ledger import Adoption, Position
 from services.shared.statistics.aggregates import Aggregates
 from services.shared.statistics.ledger_set import Changes, Cut, Mark
 
-FOLD = 2  # version of the rules by which sheets become aggregates
+FOLD = 3  # version of the rules by which sheets become aggregates
 TALLY_FOLD = 2  # version of the sheets that these rules add up: never a sum over two
 
 

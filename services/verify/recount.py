@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from services.verify import estimators
+from services.verify import estimators, open_quarter
 
 MEMORY = "2GB"  # of DuckDB; what does not fit lies in the folder. A partition of 1.3 million records needs a quarter of it
 TABLES = {
@@ -21,6 +21,15 @@ TABLES = {
     "reference-figures": "reference",
 }
 SPANS = ("work-permits", "student-enrolments")  # feeds whose records count from a first day until a last; others on one day
+# The flow that a record belongs to, by its cell: of feeds whose delays are counted.
+FLOWS = {
+    "border-crossings": "CASE WHEN cell.direction = 'arrival' THEN if(cell.citizenship = 'KZ', 'CITIZENS_IN', 'ARRIVALS') "
+    "ELSE if(cell.citizenship = 'KZ', 'CITIZENS_OUT', 'DEPARTURES') END",
+    "work-permits": "'PERMITS_ISSUED'",
+    "residence-registrations": "CASE cell.direction WHEN 'arrival' THEN 'RESIDENCE_ARRIVALS' ELSE 'RESIDENCE_DEPARTURES' END",
+    "labour-emigration": "'LABOUR_EMIGRATION'",
+    "visitor-stays": "CASE cell.kind WHEN 'guest' THEN 'FOREIGN_GUESTS' ELSE 'MEDICAL_VISITORS' END",
+}
 
 
 class Figure(NamedTuple):
@@ -79,6 +88,9 @@ class Recount:
             f"INSERT INTO {TABLES[feed]} SELECT unnest(cell), {days}, n "
             "FROM (SELECT cell, first, last, count(*) AS n FROM standing GROUP BY ALL)"
         )
+        if feed in FLOWS:
+            self.database.execute(f"CREATE OR REPLACE TEMP MACRO flow_of(cell) AS {FLOWS[feed]}")
+            self.database.execute(sql("reported"), {"feed": feed})
 
     def local_day(self, instant: int) -> date:
         """The local day of an instant (ms)."""
@@ -169,7 +181,16 @@ class Recount:
             *estimators.residual(residuals, quarter),
             *estimators.targets(references, students),
             *estimators.from_frequencies(frequencies),
+            *(nowcast for cells in self._reported().values() for nowcast in open_quarter.nowcasts(cells, now)),
         ]
+
+    def _reported(self) -> dict[str, open_quarter.Cells]:
+        """By feed: how late the records of each flow and day came."""
+        found: dict[str, open_quarter.Cells] = {}
+        for feed, *cell in self._rows("SELECT feed, flow, day, late, sum(n) FROM reported GROUP BY ALL HAVING sum(n) <> 0"):
+            flow, day, late, n = cell
+            found.setdefault(feed, []).append((flow, day, late, int(n)))
+        return found
 
 
 def _units(database: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, int]]:

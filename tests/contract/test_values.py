@@ -19,6 +19,7 @@ from services.shared.ingest.versions import VersionClock
 from services.shared.statistics.aggregates import Aggregates
 from services.shared.statistics.feeds import RULES
 from services.shared.statistics.informality import MEASURES, estimates
+from services.shared.statistics.open_quarter import nowcasts
 from services.shared.statistics.records import Records
 from services.tally.partition import PartitionFold
 
@@ -64,6 +65,8 @@ def test_every_valid_example_can_be_counted_and_every_value_on_the_way_is_of_its
     for entry in entries.values():
         check(entry)
     found = estimates({key: entry for key, entry in entries.items() if entry["measure"] in MEASURES}, NOW_MS)
+    found |= nowcasts(entries, NOW_MS)
+    assert any(estimate["method"] == "NOWCAST" for estimate in found.values())
     assert any("absent" in estimate for estimate in found.values())
     assert any("value" in estimate for estimate in found.values())
     check = _check("estimate")

@@ -25,6 +25,7 @@ from services.shared.statistics.feeds import RULES
 from services.shared.statistics.indicators import observations
 from services.shared.statistics.informality import MEASURES, estimates
 from services.shared.statistics.observation import Observation
+from services.shared.statistics.open_quarter import nowcasts
 from services.shared.statistics.records import Records
 from services.tally.partition import PartitionFold
 
@@ -90,6 +91,7 @@ class Chain:
             else:
                 self._entries[key] = orjson.loads(value)
         estimated = estimates({k: v for k, v in self._entries.items() if v["measure"] in MEASURES}, now)
+        estimated |= nowcasts(self._entries, now)
         found: dict[tuple[str, str], Observation] = observations(self._entries, estimated.values(), units())
         at = datetime.fromtimestamp(now / 1000, UTC)
         references = [{k: v for k, v in e.items() if k != "measure"} for e in self._entries.values() if e["measure"] == "reference"]

@@ -14,6 +14,7 @@ from services.shared.statistics.frequencies import ASSUMPTIONS, METHODS
 from services.shared.statistics.indicators import observations
 from services.shared.statistics.informality import estimates
 from services.shared.statistics.observation import series_key
+from services.shared.statistics.open_quarter import ASSUMPTIONS as NOWCAST_ASSUMPTIONS
 
 PAGES = Path(__file__).parents[2] / "docs" / "methods"
 PAGE_OF = {"SURVEY": "survey-share", "BENCHMARK": "benchmark", "RESIDUAL": "residual"}
@@ -152,6 +153,10 @@ def test_each_page_has_exactly_the_assumptions_that_the_code_writes(method: str)
     of_code = {(a["text"], a["rating"]) for e in computed().values() if e["method"] == method for a in e["assumptions"]}
     assert of_code
     assert assumptions_of(page(PAGE_OF[method])) == of_code
+
+
+def test_the_page_of_nowcasts_has_exactly_the_assumptions_of_the_code() -> None:
+    assert assumptions_of(page("nowcast")) == set(NOWCAST_ASSUMPTIONS)
 
 
 def test_every_method_has_its_page() -> None:

@@ -25,6 +25,9 @@ TRIALS_MIN = 19  # with fewer errors, 95 % would lie beyond the greatest of them
 TRIAL_STEP_DAYS = 21  # from one trial to the next: 39 of them reach back over two years, all seasons
 REPORTED_MIN = 0.2  # a day of which less is expected to be known is treated as still ahead: dividing by little multiplies noise
 
+TOO_LITTLE = "too little of the quarter is known"
+TOO_SHORT = "the feed's history is too short to know how far the method errs"
+
 
 class Triangle(NamedTuple):
     """`counts[i, d]`: records of day `first_day + i` that were appended `d` days later, int64 (days, DELAY_DAYS + 1).
@@ -98,15 +101,17 @@ def nowcast(triangle: Triangle, quarter: int) -> Nowcast | Absent:
         return Absent("the quarter has not begun")
     if span.age >= span.days + DELAY_DAYS:
         return Absent("the quarter is complete: nothing is left to estimate")
+    if span.first < triangle.first_day:
+        return Absent(TOO_SHORT)
     if _value(triangle, span, 0) is None:
-        return Absent("too little of the quarter is known")
+        return Absent(TOO_LITTLE)
     # As many earlier years as leave enough trials with as many.
     for years in range(YEARS_MAX, -1, -1):
         errors = _past_errors(triangle, span, years)
         if len(errors) >= TRIALS_MIN:
             break
     else:
-        return Absent("the feed's history is too short to know how far the method errs")
+        return Absent(TOO_SHORT)
     value = _value(triangle, span, years)
     assert value is not None
     known, happened = _so_far(triangle, span)
@@ -114,6 +119,15 @@ def nowcast(triangle: Triangle, quarter: int) -> Nowcast | Absent:
     places = (min(ceil(level * (len(errors) + 1)) + 1, len(errors)) for level in (0.8, 0.95))
     intervals = (_interval(value, known, errors[place - 1]) for place in places)
     return Nowcast(known, known / happened, value, *intervals)
+
+
+def completeness(triangle: Triangle, quarter: int) -> float | None:
+    """Records known, as a share of those of the quarter's days that have passed; None if the history cannot tell."""
+    first, last = max(calendar.first_day(quarter), triangle.first_day), min(calendar.last_day(quarter), triangle.today)
+    if triangle.today - triangle.first_day < DELAY_DAYS or first > last:
+        return None
+    happened = expected(triangle, first, last - first + 1, reported(triangle))
+    return min(1.0, triangle.total(first, last) / happened) if happened > 0 else None
 
 
 def _interval(value: float, known: int, error: float) -> Interval:

@@ -12,8 +12,9 @@ import numpy as np
 from services.shared.statistics import calendar, mirror, plausibility, simulated
 from services.shared.statistics.contribution import Integers
 from services.shared.statistics.flows import FLOWS
-from services.shared.statistics.nowcast import DELAY_DAYS, YEAR_DAYS, Triangle, expected, reported
+from services.shared.statistics.nowcast import DELAY_DAYS, YEAR_DAYS, completeness
 from services.shared.statistics.observation import Figure, series_key
+from services.shared.statistics.open_quarter import history_of
 from services.shared.statistics.reporting import CORRECTIONS, MEASURE, flows_of
 from services.shared.statistics.revisions import measures
 
@@ -197,15 +198,11 @@ def _completeness(entries: Mapping[str, Entry], feed: str, quarter: int, today: 
     if last + DELAY_DAYS <= today:
         return {"value": 100.0}  # what comes later still is a revision
     began = calendar.quarter_of(today - YEAR_DAYS)
-    tables = [_table(entries, feed, q) for q in range(began, calendar.quarter_of(today) + 1)]
-    counts = np.concatenate(tables)[: today - calendar.first_day(began) + 1]
-    there = np.flatnonzero(counts.any(axis=1))
-    if not len(there) or today - (calendar.first_day(began) + int(there[0])) < DELAY_DAYS:
-        return {"absent": True, "reason": NO_HISTORY}
-    triangle = Triangle(calendar.first_day(began), counts)
-    all_of_them = expected(triangle, first, last - first + 1, reported(triangle))
-    known = triangle.total(first, last)
-    return {"value": 100 * min(1.0, known / all_of_them)} if all_of_them > 0 else {"absent": True, "reason": NO_RECORDS}
+    labels = {q: f"{MEASURE}|{calendar.quarter_label(q)}|{feed}" for q in range(began, calendar.quarter_of(today) + 1)}
+    tables = {q: flows_of(entries[label]) for q, label in labels.items() if label in entries}
+    history = history_of(tables, today) if tables else None
+    share = None if history is None else completeness(history.feed, quarter)
+    return {"absent": True, "reason": NO_HISTORY} if share is None else {"value": 100 * share}
 
 
 def _revision(sources: Sources, feed: str, period: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ What the cells are: services/tally/marginals.py. A number is negative where more
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,7 +102,7 @@ def table_of(rows: list[list[int]], days: int) -> Integers:
     return table
 
 
-def flows_of(entry: dict[str, Any]) -> dict[str, Integers]:
+def flows_of(entry: Mapping[str, Any]) -> dict[str, Integers]:
     """The tables of an entry by flow."""
     quarter = calendar.parse_quarter(entry["period"])
     days = calendar.last_day(quarter) - calendar.first_day(quarter) + 1

@@ -1,9 +1,13 @@
+-- What can be counted, kept: it is read twice, and its JSON is dear.
+CREATE OR REPLACE TEMP TABLE valid AS
+SELECT place, appended, key, version, action, cell, first, last FROM judged WHERE problem IS NULL;
+
 -- Of each record the highest version counts; of equal ones the first in the log. A withdrawal that wins leaves nothing.
 -- Structures compare field by field: version first, then the earlier place.
 CREATE OR REPLACE TEMP TABLE standing AS
 SELECT best.cell AS cell, best.first AS first, best.last AS last
 FROM (
     SELECT max({'version': version, 'back': -place, 'action': action, 'cell': cell, 'first': first, 'last': last}) AS best
-    FROM judged WHERE problem IS NULL GROUP BY key
+    FROM valid GROUP BY key
 )
 WHERE best.action = 'record';

@@ -9,3 +9,6 @@ CREATE TABLE offence (citizenship VARCHAR, kind VARCHAR, person VARCHAR, day DAT
 CREATE TABLE reference (
     key VARCHAR, figure VARCHAR, period VARCHAR, value DOUBLE, unit VARCHAR, source VARCHAR, published_on VARCHAR,
     sample_size BIGINT, design_effect DOUBLE, counterpart VARCHAR, note VARCHAR, day DATE, n BIGINT);
+
+-- By feed: net records that came so many days after their own.
+CREATE TABLE reported (feed VARCHAR, flow VARCHAR, day DATE, late INTEGER, n BIGINT);

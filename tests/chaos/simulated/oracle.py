@@ -16,6 +16,7 @@ from services.shared.statistics.aggregates import Aggregates
 from services.shared.statistics.indicators import observations
 from services.shared.statistics.informality import MEASURES, estimates
 from services.shared.statistics.ledger_set import Cut
+from services.shared.statistics.open_quarter import nowcasts
 from services.shared.statistics.quality import Reports, Sources
 from tests.chaos.simulated.broker import Broker, Record
 
@@ -80,8 +81,9 @@ class Oracle:
 
     def estimates(self, cut: Cut) -> dict[str, bytes]:
         def make() -> dict[str, bytes]:
-            entries = {k: orjson.loads(v) for k, v in self.aggregates(cut).items() if k.partition("|")[0] in MEASURES}
-            found = estimates(entries, self.log_time(cut))
+            entries = {k: orjson.loads(v) for k, v in self.aggregates(cut).items()}
+            used = {k: v for k, v in entries.items() if v["measure"] in MEASURES}
+            found = estimates(used, self.log_time(cut)) | nowcasts(entries, self.log_time(cut))
             return {key: orjson.dumps(value, option=orjson.OPT_SORT_KEYS) for key, value in found.items()}
 
         return self._once("estimates", cut, make)  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ import pytest
 from schemas.feeds import FEEDS
 from schemas.indicators import catalogue, parse_statements
 from services.dissemination.wording import LANGUAGES, quarters_before, wording
-from services.shared.statistics import frequencies, informality
+from services.shared.statistics import frequencies, informality, nowcast, open_quarter
 
 NO_BREAK_SPACE = "\u00a0"
 
@@ -67,8 +67,9 @@ def test_every_assumption_and_reason_of_the_estimates_is_translated() -> None:
         },
     ]
     assert len(reasons) == 6
+    reasons += [open_quarter.NO_HISTORY, nowcast.TOO_SHORT, nowcast.TOO_LITTLE]
     for language in LANGUAGES:
-        for sentence in [text for text, _ in assumptions] + reasons:
+        for sentence in [text for text, _ in (*assumptions, *open_quarter.ASSUMPTIONS)] + reasons:
             assert wording(language).translated(sentence)[1] is False, sentence
 
 

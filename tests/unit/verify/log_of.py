@@ -12,6 +12,7 @@ from services.shared.statistics.feeds import RULES
 from services.shared.statistics.indicators import observations
 from services.shared.statistics.informality import MEASURES, estimates
 from services.shared.statistics.observation import Observation
+from services.shared.statistics.open_quarter import nowcasts
 from services.shared.statistics.records import Headers, Records
 from services.tally.partition import PartitionFold
 from services.verify.raw import RawPartition
@@ -63,9 +64,9 @@ class Log:
         text = json.dumps({k: v for k, v in value.items() if v is not None}, ensure_ascii=False, separators=(",", ":"))
         return self.raw(feed, f"local/{record_id}".encode(), text.encode(), at=at)
 
-    def withdraw(self, feed: str, record_id: str, version: int) -> "Log":
+    def withdraw(self, feed: str, record_id: str, version: int, *, at: int = APPENDED) -> "Log":
         text = json.dumps({"record_id": record_id, "version": version, "action": "withdraw"}, separators=(",", ":"))
-        return self.raw(feed, f"local/{record_id}".encode(), text.encode())
+        return self.raw(feed, f"local/{record_id}".encode(), text.encode(), at=at)
 
     def raw(self, feed: str, key: bytes | None, value: bytes | None, header: str | None = None, at: int = APPENDED) -> "Log":
         """Append anything at all."""
@@ -102,25 +103,28 @@ class Engine(NamedTuple):
 
     observations: dict[tuple[str, str], Observation]
     entries: dict[str, dict[str, Any]]
+    estimates: dict[str, dict[str, Any]]
     cut: dict[str, int]
     log_time: int
     identity: dict[str, str]
 
 
-def engine(partitions: dict[tuple[str, int], Records]) -> Engine:
-    """Run the engine's pure parts over whole partitions."""
+def engine(partitions: dict[tuple[str, int], Records], batches: dict[tuple[str, int], list[Records]] | None = None) -> Engine:
+    """Run the engine's pure parts over whole partitions, those of `batches` batch by batch."""
     aggregates, log_time = Aggregates(), 0
     cut, identity = {}, {}
     for (feed, partition), records in partitions.items():
         fold = PartitionFold(RULES[feed])
-        fold.fold(records)
+        for batch in (batches or {}).get((feed, partition), [records]):
+            fold.fold(batch)
         aggregates.apply(feed, partition, dict(fold.all_sheets()))
         log_time = max(log_time, fold.log_time)
         cut[f"{feed}/{partition}"], identity[f"{feed}/{partition}"] = fold.offset, fold.record_hash
     entries = {k: json.loads(v) for k, v in aggregates.changes(log_time).items() if v is not None}
     inputs = {k: v for k, v in entries.items() if v["measure"] in MEASURES}
-    found = observations(entries, estimates(inputs, log_time).values(), units())
-    return Engine(found, entries, cut, log_time, identity)
+    estimated = estimates(inputs, log_time) | nowcasts(entries, log_time)
+    found = observations(entries, estimated.values(), units())
+    return Engine(found, entries, estimated, cut, log_time, identity)
 
 
 def add_odd_records(log: Log) -> int:

@@ -1,0 +1,35 @@
+"""The section on a quarter that is not complete: what it will come to, and how much of it is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from services.dissemination.figures import Figures, Key, Row, address
+from services.dissemination.layout import Assumptions, Section
+from services.dissemination.parts import assumptions, section, table
+from services.shared.statistics.open_quarter import METHOD, PUBLISHED
+
+INDICATORS = tuple(indicator for flows in PUBLISHED.values() for indicator, _ in flows.values())
+
+
+def nowcasts(figures: Figures) -> Section | None:
+    """None for a quarter of which nothing is estimated any more, and nothing known of how complete it is."""
+    found = {i: figures.snapshot.estimates.get(f"{METHOD}|{figures.period}|{i}", {}) for i in INDICATORS}
+    if not any("value" in estimate or "completeness" in estimate.get("inputs", {}) for estimate in found.values()):
+        return None
+    rows = [_row(figures, indicator, estimate) for indicator, estimate in found.items() if estimate]
+    rated = next((estimate["assumptions"] for estimate in found.values() if "assumptions" in estimate), ())
+    items = assumptions(figures.words, ((a["text"], a["rating"]) for a in rated))
+    groups = (Assumptions(figures.words("tables.nowcasts"), items),) if items else ()
+    return section(figures, "nowcasts", [table(figures, "nowcasts", rows, "nowcasts", extra_head="columns.known")], groups)
+
+
+def _row(figures: Figures, indicator: str, estimate: dict[str, Any]) -> Row:
+    """The nowcast, or the reason why there is none; beside it, how much of what has happened is known."""
+    key, words = Key(indicator, method=METHOD), figures.words
+    row = figures.row(key)
+    if "reason" in estimate:
+        row = replace(row, note=words.translated(estimate["reason"])[0], link=address(key, figures.period))
+    known = estimate["inputs"].get("completeness")
+    return replace(row, extra=words("missing.mark") if known is None else words.amount(known, 1, "percent"))
