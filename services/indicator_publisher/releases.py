@@ -75,10 +75,12 @@ class Releases:
         """Freeze what was asked for and what the calendar wants now."""
         now = self._now()
         for request in (await self._store.waiting(now)).requests:
-            if self._has(place.known, request.period):
-                await self._freeze(place, request.period, request.final, max(request.due or now, now), request)
-            else:
+            if not self._has(place.known, request.period):
                 await self._store.refuse(request.number, f"nothing has been published for {request.period}")
+            elif not release.is_over(request.period, now):
+                await self._store.refuse(request.number, f"{request.period} is not over yet")
+            else:
+                await self._freeze(place, request.period, request.final, max(request.due or now, now), request)
         first, scheduled = self._scheduled
         if first is None:
             first, scheduled = self._scheduled = await self._store.scheduled()

@@ -275,13 +275,20 @@ async def test_a_request_that_cannot_be_met_is_answered_and_one_taken_back_is_no
     answer = await desk.store.answer(number)
     assert answer is not None
     assert (answer.outcome, answer.release) == ("nothing has been published for 2031-Q1", None)
+    await desk.publish("2025-Q3", total=1)
+    number = await desk.store.request("2025-Q3", False, None)
+    assert await desk.step() == []
+    answer = await desk.store.answer(number)
+    assert answer is not None
+    assert answer.outcome == "2025-Q3 is not over yet"
+    await desk.publish(total=100)
     assert await desk.store.take_back(await desk.store.request(Q2, False, None))
     assert await desk.step() == []
     number = await desk.store.request(Q2, True, None)
-    assert await desk.step() == [2]
+    assert await desk.step() == [4]
     answer = await desk.store.answer(number)
     assert answer is not None
-    assert (answer.outcome, answer.release, answer.publication) == ("frozen", "2025-Q2.F1", 2)
+    assert (answer.outcome, answer.release, answer.publication) == ("frozen", "2025-Q2.F1", 4)
     assert not await desk.store.take_back(number)
 
 

@@ -67,6 +67,11 @@ def periods_of(quarter: str) -> tuple[str, ...]:
     return (quarter, quarter[:4]) if quarter.endswith("-Q4") else (quarter,)
 
 
+def is_over(quarter: str, instant: datetime) -> bool:
+    """Whether the last local day of a quarter has passed."""
+    return calendar.local_day(int(instant.timestamp() * 1000)) > calendar.last_day(calendar.parse_quarter(quarter))
+
+
 class Due(NamedTuple):
     """A release that the calendar foresees."""
 

@@ -98,6 +98,12 @@ def test_a_release_is_named_by_period_kind_and_number() -> None:
     assert release.periods_of("2025-Q3") == ("2025-Q3",)
 
 
+def test_a_quarter_is_over_with_its_last_millisecond_in_almaty() -> None:
+    end = almaty("2025-07-01T00:00")
+    assert release.is_over("2025-Q2", end)
+    assert not release.is_over("2025-Q2", end - timedelta(milliseconds=1))
+
+
 def figure(series: str, value: float, status: str = "P", period: str = "2025-Q4") -> Observation:
     return Observation(series, period, value, None, None, "persons", 0, status)
 
