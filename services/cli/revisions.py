@@ -72,9 +72,8 @@ def report(series: str, decimals: int, table: dict[str, Any]) -> list[str]:
     measures = []
     for m in table["measures"]:
         relative = "-" if m["RMAR"] is None else f"{m['RMAR']:.4f}"
-        measures.append(
-            f"release 1 to {m['to']}: {m['periods']} {'period' if m['periods'] == 1 else 'periods'}, MR {m['MR']:+,.2f}, MAR {m['MAR']:,.2f}, RMAR {relative}"
-        )
+        periods = "1 period" if m["periods"] == 1 else f"{m['periods']} periods"
+        measures.append(f"release 1 to {m['to']}: {periods}, MR {m['MR']:+,.2f}, MAR {m['MAR']:,.2f}, RMAR {relative}")
     return [
         f"Revisions of {series}",
         "",
