@@ -55,7 +55,7 @@ def _quarter(known: Known, first: int, days: int) -> tuple[float, float, float] 
             assert value is not None
             error = errors[min(ceil(0.95 * (len(errors) + 1)) + 1, len(errors)) - 1]
             so_far = sum(_of_day(known, now, day) for day in range(first, min(first + days, now + 1)))
-            return value, max(float(so_far), value * exp(-error)), value * exp(error)
+            return value, min(value, max(float(so_far), value * exp(-error))), value * exp(error)
     return None
 
 

@@ -131,8 +131,8 @@ def completeness(triangle: Triangle, quarter: int) -> float | None:
 
 
 def _interval(value: float, known: int, error: float) -> Interval:
-    """As far off as a past error, either way; never below what is known already."""
-    return Interval(value, max(float(known), value * exp(-error)), value * exp(error))
+    """As far off as a past error, either way; not below what is known, unless more withdrawals than records are expected."""
+    return Interval(value, min(value, max(float(known), value * exp(-error))), value * exp(error))
 
 
 def _past_errors(triangle: Triangle, span: _Span, years: int) -> list[float]:

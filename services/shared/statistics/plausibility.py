@@ -9,7 +9,7 @@ from math import isclose
 from typing import Any, NamedTuple
 
 from services.shared.statistics.areas import GROUPS
-from services.shared.statistics.observation import TOTAL, Figure, series_key
+from services.shared.statistics.observation import NOT_APPLICABLE, TOTAL, Figure, series_key
 
 Entry = Mapping[str, Any]
 
@@ -127,7 +127,7 @@ def _within_limits(o: Figure, value: float) -> list[Finding]:
 def _part_of(series: str) -> list[tuple[str, str, int]]:
     """(of what, series of the whole, sign): the sums that a figure is a part of."""
     freq, indicator, area, purpose, category, method = series.split(".")
-    if freq == "D":
+    if freq == "D" or method != NOT_APPLICABLE:  # estimates do not add up, and are not to
         return []
     found = []
     if (area, purpose, category) == (TOTAL, TOTAL, TOTAL):

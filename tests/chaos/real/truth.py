@@ -250,7 +250,8 @@ class Truth:
 
 def covered(series: str) -> bool:
     """Whether the truth knows the figures of this series."""
-    return series.split(".")[1] in COVERED
+    _, indicator, *_, method = series.split(".")
+    return indicator in COVERED and method == "_Z"  # estimates are not counted
 
 
 def _standing(counts: Counter[Content]) -> list[tuple[Content, int]]:

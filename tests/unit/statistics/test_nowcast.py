@@ -127,3 +127,12 @@ def test_the_published_coverage_is_within_5_points_of_nominal_and_the_errors_bel
         assert abs(covered_80 - 80) <= 5
         assert abs(covered_95 - 95) <= 5
         assert error < last_year < pro_rata
+
+
+def test_where_more_withdrawals_than_records_are_expected_the_value_lies_below_what_is_known_and_in_its_interval() -> None:
+    triangle = regular("2020-Q1", (100,))
+    triangle.counts[:, 20] -= 10
+    found = said(triangle.at(calendar.last_day(QUARTER)))
+    assert found.known > found.value == pytest.approx(91 * 90)
+    for interval in (found.interval_80, found.interval_95):
+        assert interval.lower <= found.value <= interval.upper

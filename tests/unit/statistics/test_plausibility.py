@@ -135,3 +135,8 @@ def test_a_sum_with_a_suppressed_part_is_left_alone() -> None:
     key = "Q.PERMITS_IN_FORCE.CN._T._T._Z", "2024-Q2"
     found[key] = found[key]._replace(value=None, status=SUPPRESSED, confidentiality=SECONDARY)
     assert of_figures(found) == []
+
+
+def test_a_nowcast_is_no_part_of_a_sum() -> None:
+    estimate = {"indicator": "ARRIVALS", "method": "NOWCAST", "period": "2024-Q2", "value": 5e6, "lower": 4e6, "upper": 6e6}
+    assert of_figures(published(*IOM, estimates=(estimate,))) == []

@@ -12,6 +12,7 @@ import pytest
 from services.shared.runtime.store import Published
 from services.shared.statistics import calendar
 from services.shared.statistics.nowcast import DELAY_DAYS, Nowcast, Triangle, nowcast
+from services.shared.statistics.plausibility import of_figures
 from services.shared.statistics.records import Records
 from services.verify.compare import differences, of_figure
 from tests.unit.verify.log_of import Engine, Log, engine, recounted
@@ -116,6 +117,7 @@ def test_a_second_path_from_the_log_comes_to_the_same_nowcasts(told: Told, tmp_p
     assert [str(one) for one in different if one.wrong] == []
     nowcasts = [key for key in published if key[0].endswith(".NOWCAST")]
     assert len(nowcasts) == 2 * sum(map(len, FLOWS.values()))
+    assert of_figures(published) == []  # an estimate of a quarter is no part of the year's count
 
 
 def test_how_the_log_is_cut_into_batches_moves_no_nowcast(told: Told) -> None:
