@@ -25,6 +25,7 @@ from tests.integration.stages import INDICATORS, Stages, arrivals, on_topic, pub
 
 DUE = datetime(2025, 8, 14, 4, tzinfo=UTC)  # 2025-Q2 provisional by the bundled calendar: 09:00 in Almaty
 NAME = "2025-Q2.P1"
+QUALITY = "quality.v1"
 CELL = ("Q.PERMITS_IN_FORCE.UZ._T.1._Z", "2025-Q2")
 READERS_TABLES = ("publication", "position", "observation", "annex", "release", "release_figure")
 LOOKS = 6  # of the publisher at its clock: more than it takes to freeze and publish
@@ -71,14 +72,14 @@ async def visible(settings: Settings) -> dict[str, Any]:
             found = await connection.execute(f"select count(*) from {schema}.{table}".encode())
             rows[table] = await found.fetchone()
     said = bulletin.build(snapshot._replace(cut={}), "2025-Q2", "en")  # no feed of these tests has a name
-    records = await kafka.read_to_end(settings, INDICATORS)
+    records = [*await kafka.read_to_end(settings, INDICATORS), *await kafka.read_to_end(settings, QUALITY)]
     return {
         "data": snapshot.observations,
         "annexes": (snapshot.references, snapshot.estimates, snapshot.qualities, snapshot.releases),
         "rows": rows,
         "publication": standing,
         "ETag": app.tag(snapshot, "2025-Q2", "en"),
-        "topic": [(r.offset, r.key, r.value) for r in records],
+        "topic": [(r.topic, r.offset, r.key, r.value) for r in records],
         "metrics": {
             (s.name, *s.labels.values()): s.value
             for m in REGISTRY.collect()

@@ -54,7 +54,8 @@ create table if not exists {schema}.annex (
 create unique index if not exists annex_current on {schema}.annex (kind, key) where until is null;
 create table if not exists {schema}.release_request (
     number bigint primary key generated always as identity,
-    period text not null, final boolean not null, due timestamptz, outcome text, release text
+    period text not null check (period ~ '^[0-9]{{4}}-Q[1-4]$'), final boolean not null, due timestamptz,
+    outcome text, release text
 );
 create table if not exists {schema}.embargo (
     place bigint not null unique generated always as identity,
