@@ -118,7 +118,9 @@ def _representation(component: Component) -> Json:
 
 def _availability(artefact: Artefact, _: str) -> Json:
     assert isinstance(artefact, Availability)
-    values: list[Json] = [{"id": dimension, "include": True, "values": list(codes)} for dimension, codes in artefact.codes.items()]
+    values: list[Json] = []
+    for dimension, codes in artefact.codes.items():
+        values.append({"id": dimension, "include": True, "values": [{"value": code} for code in codes]})
     if artefact.days is not None:
         first, last = ({"period": day, "isInclusive": True} for day in artefact.days)
         values.append({"id": "TIME_PERIOD", "include": True, "timeRange": {"startPeriod": first, "endPeriod": last}})

@@ -14,6 +14,7 @@ from schemas.sdmx.structures import (
     FLOW_URN,
     MEASURE,
     STRUCTURE_URN,
+    TIME,
     Component,
     components,
     structures,
@@ -140,27 +141,42 @@ def _data_set(message: Message, data_set: DataSet, listed: dict[str, _Values]) -
             made[name] = instant(at)
     series: dict[str, dict[str, Any]] = {}
     flat: dict[str, list[Any]] = {}
+    places = _Places(listed)
+    of_series, of_observation = message.series_dimensions, message.observation_dimensions
+    has_value, names = MEASURE in message.query.measures, message.observation_attributes
     for row in data_set.rows:
-        key = key_of(row)
-        values = [] if data_set.action == DELETE else _values(message, row, listed)
         observations = flat
-        if message.series_dimensions:
-            of = _indexes(message.series_dimensions, key, listed)
-            if of not in series:
+        if of_series:
+            at = places.of(row, of_series)
+            if at not in series:
                 attributes = _attributes(message.series_attributes, row, listed)
-                series[of] = ({"attributes": attributes} if attributes else {}) | {"observations": {}}
-            observations = series[of]["observations"]
-        observations[_indexes(message.observation_dimensions, key, listed)] = values
-    return made | ({"series": series} if message.series_dimensions else {"observations": flat})
+                series[at] = ({"attributes": attributes} if attributes else {}) | {"observations": {}}
+            observations = series[at]["observations"]
+        values = [row.value] if has_value else []
+        observations[places.of(row, of_observation)] = [] if data_set.action == DELETE else values + _attributes(names, row, listed)
+    return made | ({"series": series} if of_series else {"observations": flat})
 
 
-def _indexes(dimensions: Sequence[str], key: dict[str, str], listed: dict[str, _Values]) -> str:
-    return ":".join(str(listed[name].index(key[name])) for name in dimensions)
+class _Places:
+    """Where rows stand: the indexes of some of their dimensions, with colons between them. Worked out once for each series."""
 
+    def __init__(self, listed: dict[str, _Values]) -> None:
+        self._listed = listed
+        self._known: dict[tuple[str, tuple[str, ...]], str] = {}
 
-def _values(message: Message, row: Published, listed: dict[str, _Values]) -> list[Any]:
-    value = [row.value] if MEASURE in message.query.measures else []
-    return value + _attributes(message.observation_attributes, row, listed)
+    def of(self, row: Published, dimensions: tuple[str, ...]) -> str:
+        if dimensions == (TIME,):
+            return str(self._listed[TIME].index(row.period))
+        if TIME in dimensions:
+            return self._written(row, dimensions)
+        known = self._known.get((row.series, dimensions))
+        if known is None:
+            known = self._known[row.series, dimensions] = self._written(row, dimensions)
+        return known
+
+    def _written(self, row: Published, dimensions: tuple[str, ...]) -> str:
+        key = key_of(row)
+        return ":".join(str(self._listed[name].index(key[name])) for name in dimensions)
 
 
 def _attributes(names: Sequence[str], row: Published, listed: dict[str, _Values]) -> list[Any]:

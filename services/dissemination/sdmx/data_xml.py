@@ -1,18 +1,19 @@
 """SDMX-ML 3.0 data messages, structure-specific: components are XML attributes of the series and of its observations."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import groupby
-from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from schemas.sdmx.structures import AGENCY, FLOW_URN, MEASURE
-from services.dissemination.sdmx.message import DELETE, DataSet, Message, key_of
+from schemas.sdmx.structures import AGENCY, FLOW_URN, MEASURE, TIME
+from services.dissemination.sdmx.message import DELETE, KEY_IDS, DataSet, Message
 from services.dissemination.sdmx.structure_xml import NAMESPACES
 from services.shared.runtime.store import Published
 from services.shared.statistics.sdmx_csv import COLUMNS, fields, instant
 
 SPECIFIC = "http://www.sdmx.org/resources/sdmxml/schemas/v3_0/data/structurespecific"
 STRUCTURE_ID = "KZ_MIG_1_0"
+PLACES = {name: place for place, name in enumerate(COLUMNS)}
 
 
 def write(message: Message) -> bytes:
@@ -45,9 +46,13 @@ def _flat(message: Message, data_set: DataSet) -> Iterator[str]:
 
 
 def _series(message: Message, data_set: DataSet) -> Iterator[str]:
-    def series_key(row: Published) -> tuple[str, ...]:
-        key = key_of(row)
+    @cache  # as many as there are series, or sections
+    def of(series: str, period: str) -> tuple[str, ...]:
+        key = dict(zip(KEY_IDS, (*series.split("."), period), strict=True))
         return tuple(key[name] for name in message.series_dimensions)
+
+    def series_key(row: Published) -> tuple[str, ...]:
+        return of(row.series, row.period if TIME in message.series_dimensions else "")
 
     of_series = (*message.series_dimensions, *(() if data_set.action == DELETE else message.series_attributes))
     of_observation = _of_observation(message, data_set)
@@ -70,5 +75,11 @@ def _of_observation(message: Message, data_set: DataSet) -> tuple[str, ...]:
 
 def _attributes(row: Published, names: Sequence[str]) -> str:
     """XML attributes of the components that have a value."""
-    values: dict[str, Any] = dict(zip(COLUMNS, fields(row), strict=True))
-    return "".join(f" {name}={quoteattr(str(values[name]))}" for name in names if values[name] is not None)
+    values = fields(row)
+    made = []
+    for name in names:
+        value = values[PLACES[name]]
+        if value is not None:
+            # Only texts may hold what XML does not take as it is.
+            made.append(f" {name}={quoteattr(value)}" if isinstance(value, str) else f' {name}="{value}"')
+    return "".join(made)

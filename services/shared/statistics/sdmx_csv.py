@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
@@ -34,6 +35,7 @@ class Row(Figure, Protocol):
     def published_at(self) -> Any: ...
 
 
+@lru_cache(maxsize=1024)  # many rows of few publications
 def instant(moment: datetime) -> str:
     """A moment of UTC to the millisecond, as every format writes it."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

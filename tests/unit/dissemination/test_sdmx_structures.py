@@ -201,7 +201,7 @@ def test_a_code_is_called_as_the_bulletin_calls_it() -> None:
 async def test_availability_names_the_codes_that_the_data_query_finds(client: Client) -> None:
     address = f"{AVAILABLE}/Q.ARRIVALS_SHARE"
     (made,) = check_json_structure(await (await client.get(address)).text())["data"]["dataConstraints"]
-    values = {one["id"]: one.get("values") for one in made["cubeRegions"][0]["keyValues"]}
+    values = {one["id"]: [of["value"] for of in one.get("values", [])] for one in made["cubeRegions"][0]["keyValues"]}
     assert values["COUNTERPART_AREA"] == ["CIS", "FAR_ABROAD", "KG", "RU", "UZ", "XX"]
     assert values["INDICATOR"] == ["ARRIVALS_SHARE"]
     assert {one["id"]: one["title"] for one in made["annotations"]} == {"series_count": "6", "obs_count": "6"}
