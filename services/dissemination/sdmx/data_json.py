@@ -147,11 +147,11 @@ def _data_set(message: Message, data_set: DataSet, listed: dict[str, _Values]) -
     for row in data_set.rows:
         observations = flat
         if of_series:
-            at = places.of(row, of_series)
-            if at not in series:
+            place = places.of(row, of_series)
+            if place not in series:
                 attributes = _attributes(message.series_attributes, row, listed)
-                series[at] = ({"attributes": attributes} if attributes else {}) | {"observations": {}}
-            observations = series[at]["observations"]
+                series[place] = ({"attributes": attributes} if attributes else {}) | {"observations": {}}
+            observations = series[place]["observations"]
         values = [row.value] if has_value else []
         observations[places.of(row, of_observation)] = [] if data_set.action == DELETE else values + _attributes(names, row, listed)
     return made | ({"series": series} if of_series else {"observations": flat})

@@ -9,8 +9,8 @@ from services.dissemination.sdmx.problem import Problem
 from services.dissemination.sdmx.query import DataQuery, Selection
 from services.shared.runtime.store import Snapshot
 
-OBSERVATIONS_MAX = 250_000  # twice all that six years hold; as JSON some 60 MB
-CHANGES_MAX = 50_000  # a history is read into memory whole: a week of hourly corrections of everything quarterly has fewer
+OBSERVATIONS_MAX = 250_000  # at most 32 MB, and four seconds of one core, in any format
+CHANGES_MAX = 50_000  # a history is read into memory whole: some twenty megabytes
 
 
 async def select(archive: Archive, snapshot: Snapshot, query: DataQuery) -> list[DataSet]:

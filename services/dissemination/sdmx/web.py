@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 ROOT = "/sdmx/v2"
 OURS = f"dataflow/{AGENCY}/{FLOW}/{VERSION}"
 URL_CHARACTERS_MAX = 8_000  # the server reads lines of 8,190: a longer one would be cut off without a word of why
-ANSWERS_AT_ONCE_MAX = (
-    2  # a whole publication takes seconds and a hundred megabytes to write; queries for a few series take a moment
-)
+ANSWERS_AT_ONCE_MAX = 2  # the largest takes four seconds and a hundred megabytes to write, a few series a moment
 PACKED_BYTES_MIN = 1_000  # less than a network packet is not worth packing
 PACKING_LEVEL = 6  # zlib's own choice between size and time
 RETRY_AFTER_SECONDS = 5  # a database restarts within seconds
