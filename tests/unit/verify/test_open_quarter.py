@@ -51,20 +51,24 @@ def history(seed: int) -> tuple[Log, list[Change]]:
                         moved = day + timedelta(days=rng.choice((-1, 0, 2)))
                         later = came + timedelta(days=int(rng.expovariate(0.1)))
                         sent.append((later, 2, feed, flow if rng.random() < 0.6 else "", moved, len(sent), name))
-    log, changes, standing = Log(), list[Change](), dict[str, tuple[str, date]]()
+                    if rng.random() < 0.03:  # the first version again, for nothing
+                        sent.append((came + timedelta(days=rng.randrange(20)), 1, feed, flow, day, len(sent), name))
+    log, changes, standing, newest = Log(), list[Change](), dict[str, tuple[str, date]](), dict[str, int]()
     for came, version, feed, flow, day, _, name in sorted(sent, key=lambda one: (one[0], one[5])):
         if came > LAST:
             continue
-        before = standing.pop(name, None)
+        if flow:
+            log.add(feed, name, version, at=noon(came), **{DAY_FIELDS[feed]: day.isoformat(), **FLOWS[feed][flow]})
+        else:
+            log.withdraw(feed, name, version, at=noon(came))
+        if version <= newest.get(name, 0):
+            continue
+        newest[name], before = version, standing.pop(name, None)
         if before is not None:
             changes.append((feed, *before, came, -1))
         if flow:
-            about = {DAY_FIELDS[feed]: day.isoformat(), **FLOWS[feed][flow]}
-            log.add(feed, name, version, at=noon(came), **about)
             standing[name] = flow, day
             changes.append((feed, flow, day, came, 1))
-        else:
-            log.withdraw(feed, name, version, at=noon(came))
     return log, changes
 
 
