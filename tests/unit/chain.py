@@ -50,26 +50,28 @@ class Chain:
         self._versions = VersionClock()
         self._folds: dict[tuple[str, int], PartitionFold] = {}
         self._aggregates = Aggregates()
-        self._entries: dict[str, dict[str, Any]] = {}
+        self.entries: dict[str, dict[str, Any]] = {}
         self.log_time = 0
 
-    def send(self, feed: str, lines: Iterable[bytes], at: str) -> None:
-        """One submission, which the broker appends at the moment `at`. Every record must be taken and be readable."""
+    def send(self, feed: str, lines: Iterable[bytes], at: str, conflicts: int = 0) -> None:
+        """One submission, which the broker appends at the moment `at`. Every record must be taken, all but `conflicts` counted."""
         now = milliseconds(at)
         partitions = load_topics()[FEEDS[feed].topic].partitions
         submission = prepare(_columns(feed), AGENCY, list(lines), partitions, latest(now), self._versions.begin(now))
         assert submission.refusals == {}
         for partition, events in enumerate(submission.events):
             if events:
-                self._fold(feed, partition, [key for key, _ in events], [value for _, value in events], now)
+                conflicts -= self._fold(feed, partition, [key for key, _ in events], [value for _, value in events], now)
+        assert conflicts == 0
 
-    def _fold(self, feed: str, partition: int, keys: list[bytes | None], values: list[bytes | None], now: int) -> None:
+    def _fold(self, feed: str, partition: int, keys: list[bytes | None], values: list[bytes | None], now: int) -> int:
         fold = self._folds.setdefault((feed, partition), PartitionFold(RULES[feed]))
         offsets = range(fold.offset, fold.offset + len(keys))
         effect = fold.fold(Records(offsets, [now] * len(keys), keys, values, [(("schema", f"{feed}/1".encode()),)] * len(keys)))
-        assert effect.dead == []
+        assert {reason for _, reason in effect.dead} <= {"version_conflict"}
         self.log_time = max(self.log_time, fold.log_time)
         self._aggregates.apply(feed, partition, fold.changed_sheets())
+        return len(effect.dead)
 
     def day_of(self, feed: str, cell: str) -> dict[str, int]:
         """By local day, how much stands in a cell of the sheets."""
@@ -87,14 +89,14 @@ class Chain:
         now = milliseconds(until) if until else self.log_time
         for key, value in self._aggregates.changes(now).items():
             if value is None:
-                self._entries.pop(key, None)
+                self.entries.pop(key, None)
             else:
-                self._entries[key] = orjson.loads(value)
-        estimated = estimates({k: v for k, v in self._entries.items() if v["measure"] in MEASURES}, now)
-        estimated |= nowcasts(self._entries, now)
-        found: dict[tuple[str, str], Observation] = observations(self._entries, estimated.values(), units())
+                self.entries[key] = orjson.loads(value)
+        estimated = estimates({k: v for k, v in self.entries.items() if v["measure"] in MEASURES}, now)
+        estimated |= nowcasts(self.entries, now)
+        found: dict[tuple[str, str], Observation] = observations(self.entries, estimated.values(), units())
         at = datetime.fromtimestamp(now / 1000, UTC)
-        references = [{k: v for k, v in e.items() if k != "measure"} for e in self._entries.values() if e["measure"] == "reference"]
+        references = [{k: v for k, v in e.items() if k != "measure"} for e in self.entries.values() if e["measure"] == "reference"]
         cut = {f"{feed}/{partition}": fold.offset for (feed, partition), fold in self._folds.items()}
         return Snapshot(1, at, cut, {key: Published(*o, 1, at) for key, o in found.items()}, references, estimated)
 

@@ -15,6 +15,7 @@ from services.dissemination.app import Pages, add_routes
 from services.shared.runtime.errors import Unavailable
 from services.shared.runtime.store import Published, Snapshot
 from services.shared.runtime.vintages import Vintage
+from tests.unit.statistics.test_quality import FIRST_DAY, report, reporting
 
 Client = TestClient[web.Request, web.Application]
 
@@ -125,6 +126,23 @@ async def test_what_is_not_there_is_a_page_that_says_so(client: Client, path: st
     assert "<h1>" in await answer.text()
     assert answer.headers["Cache-Control"] == "no-store"
     assert "Content-Security-Policy" in answer.headers
+
+
+async def test_a_bulletin_leads_to_its_quality_report_where_there_is_one(client: Client, database: Database, golden: Any) -> None:
+    assert "/quality/" not in await (await client.get("/bulletin/2025-Q2?lang=en")).text()
+    absent = await client.get("/quality/2025-Q2?lang=en")
+    assert absent.status == 404
+    assert "No quality report: second quarter of 2025" in await absent.text()
+    database.snapshot = golden.snapshot()._replace(publication=42, qualities={"2025-Q2": report(reporting([(FIRST_DAY, 0)]))})
+    assert 'href="/quality/2025-Q2?lang=en"' in await (await client.get("/bulletin/2025-Q2?lang=en")).text()
+    answer = await client.get("/quality/2025-Q2?lang=en")
+    assert (answer.status, answer.headers["Content-Language"]) == (200, "en")
+    text = await answer.text()
+    assert "Quality of the figures: second quarter of 2025" in text
+    assert " style=" not in text
+    again = await client.get("/quality/2025-Q2?lang=en", headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status == 304
+    assert (await client.get("/quality/2025")).status == 404
 
 
 async def test_a_quarter_without_data_names_the_quarters_that_have_some(client: Client) -> None:

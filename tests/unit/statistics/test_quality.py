@@ -290,8 +290,9 @@ def test_more_findings_than_people_read_are_counted_and_not_listed() -> None:
 
 change = st.one_of(
     st.tuples(st.just("records"), st.integers(-500, 250), st.integers(0, 60)),
-    st.tuples(st.just("arrivals"), st.sampled_from(["2024-Q3", "2024-Q4", "2025-Q1", PERIOD]), st.integers(0, 3)),
-    st.tuples(st.just("mirror"), st.sampled_from(["2024", "2025-Q1", PERIOD]), st.integers(1, 3)),
+    st.tuples(st.just("departures"), st.sampled_from(["2023-Q4", "2024-Q3", "2024-Q4", "2025-Q1", PERIOD]), st.integers(0, 3)),
+    st.tuples(st.just("mirror"), st.sampled_from(["2023", "2024", "2025-Q1", PERIOD]), st.integers(1, 3)),
+    st.tuples(st.just("release"), st.sampled_from(["2023-Q4", "2024-Q4", PERIOD]), st.integers(1, 3)),
     st.tuples(st.just("scale"), st.just(0), st.sampled_from([1, 2])),
     st.tuples(st.just("fates"), st.sampled_from(["2024-Q4", PERIOD]), st.integers(0, 3)),
     st.tuples(st.just("day"), st.integers(0, 70), st.just(0)),
@@ -301,10 +302,10 @@ change = st.one_of(
 def apply_change(records: Arrived, others: Entries, kind: str, at: Any, number: int) -> None:
     if kind == "records":
         records.append((FIRST_DAY + at, number))
-    elif kind == "arrivals":
-        others.pop(f"arrivals|{at}|UZ|tourism", None)
+    elif kind == "departures":
+        others.pop(f"departures|{at}|UZ|tourism", None)
         if number:
-            others[f"arrivals|{at}|UZ|tourism"] = flow("arrivals", at, "UZ", number)
+            others[f"departures|{at}|UZ|tourism"] = flow("departures", at, "UZ", number)
     elif kind == "mirror":
         others[f"reference|{at}|m"] = mirrored("MIRROR_ARRIVALS", number, at)
     elif kind == "scale":
@@ -317,12 +318,52 @@ def apply_change(records: Arrived, others: Entries, kind: str, at: Any, number: 
 @settings(max_examples=100, deadline=None)
 def test_reports_kept_up_to_date_equal_those_made_from_scratch(steps: Any) -> None:
     kept, known, records, others, today = Reports(), Entries(), [(FIRST_DAY, 0)], Entries(), FIRST_DAY + 20
+    first: dict[tuple[str, str], float] = {}
     for step in steps:
         for kind, at, number in step:
             apply_change(records, others, kind, at, number)
             today += at if kind == "day" else 0
+            first |= {(series_key("Q", "DEPARTURES"), at): number} if kind == "release" else {}
         entries = reporting(records) | others
         changed = [key for key in entries.keys() | known.keys() if entries.get(key) != known.get(key)]
-        sources = Sources(entries, observations(entries, (), units()), {}, UNITS, at_noon(today))
+        sources = Sources(entries, observations(entries, (), units()), dict(first), UNITS, at_noon(today))
         assert dict(kept.update(sources, changed)) == dict(Reports().update(sources, ()))
         known = entries
+
+
+def kept_and_fresh(before: Sources, after: Sources, *changed: str) -> tuple[Any, Any]:
+    """Reports of `after`, kept up to date from `before` while only these keys changed, and made from scratch."""
+    kept = Reports()
+    kept.update(before, ())
+    return kept.update(after, changed), Reports().update(after, ())
+
+
+@pytest.mark.parametrize(("first", "second"), [("2025-12-20", "2026-01-10"), ("2026-01-10", "2026-01-20")])
+def test_days_that_pass_make_the_quarters_on_both_sides_of_the_new_year_complete(first: str, second: str) -> None:
+    then, now = calendar.parse_day(first), calendar.parse_day(second)
+    entries = reporting([*regular(then - 200, then), (then + 15, 0)])
+    found = figure("ARRIVALS", "2025-Q4", 1) | figure("ARRIVALS", "2026-Q1", 1)
+    before, after = (Sources(entries, found, {}, UNITS, at_noon(day)) for day in (then, now))
+    kept, fresh = kept_and_fresh(before, after)
+    assert kept == fresh
+    assert kept != Reports().update(before, ())
+
+
+def test_a_release_of_an_old_quarter_changes_its_report() -> None:
+    old = FIRST_DAY - 700
+    period = calendar.quarter_label(calendar.quarter_of(old))
+    entries, found = reporting([(old, 0)]), figure("ARRIVALS", period, 10)
+    before = Sources(entries, found, {}, UNITS, at_noon(FIRST_DAY))
+    after = before._replace(first={(series_key("Q", "ARRIVALS"), period): 8.0})
+    kept, fresh = kept_and_fresh(before, after)
+    assert kept == fresh
+    assert line(kept[period])["revision"]["mean_absolute"] == 2
+
+
+def test_events_that_turn_out_to_be_simulated_change_the_reports_of_all_years() -> None:
+    entries = numbered(flow("departures", "2023-Q4", "UZ", 5), mirrored("MIRROR_ARRIVALS", 10, "2023-Q4"))
+    before = Sources(entries, observations(entries, (), units()), {}, UNITS, at_noon(FIRST_DAY))
+    after = before._replace(entries=entries | {"reference|2024|s": mirrored("SIMULATION_SCALE", 0.5, "2024", unit="ratio")})
+    kept, fresh = kept_and_fresh(before, after, "reference|2024|s")
+    assert kept == fresh
+    assert kept["2023-Q4"]["mirrors"][0]["ours"] == 10
