@@ -47,6 +47,11 @@ def before(quarter: str) -> str:
     return f"{year}-Q{int(number) - 1}" if number != "1" else f"{int(year) - 1}-Q4"
 
 
+def _part(name: Name) -> tuple[str, ...]:
+    indicator, period, area, _ = name
+    return indicator, period, "group" if area == "EAEU" else "country"
+
+
 class Attacker:
     """Everything that follows from some releases, oldest first."""
 
@@ -57,20 +62,21 @@ class Attacker:
         self._sums: list[tuple[dict[int, int], int, int]] = []  # weights, between what and what they come to
         self._matrix = np.zeros((0, 0))
         self.witnesses: list[np.ndarray] = []
-        covered: dict[tuple[str, str], int] = {}  # the newest release that had counts of an indicator and period
+        # The newest release that had counts of an indicator and period; of groups apart: a stock of the quarter before has none.
+        covered: dict[tuple[str, ...], int] = {}
         for vintage, release in enumerate(releases):
             inner = {of_series(*key): one for key, one in release.inner.items()}
             for indicator in sorted({of_series(*key)[0] for key in release.margins}):
                 self._take(vintage, release, indicator, inner)
             mine = {name: place for (v, name), place in self.places.items() if v == vintage}
             for name, place in mine.items():
-                before = covered.get(name[:2])
-                if before is None or release.counts.get(name, 0) != releases[before].counts.get(name, 0):
+                since = covered.get(_part(name))
+                if since is None or release.counts.get(name, 0) != releases[since].counts.get(name, 0):
                     continue
-                earlier = self.places.get((before, name))  # without one, its row or column was empty then
+                earlier = self.places.get((since, name))  # without one, its row or column was empty then
                 self._equal({place: 1} if earlier is None else {place: 1, earlier: -1}, 0)
             self._limit(release, mine)
-            covered |= {name[:2]: vintage for name in mine}
+            covered |= {_part(name): vintage for name in mine}
         self._matrix = np.zeros((len(self._sums), len(self._low)))
         for row, (weights, _, _) in enumerate(self._sums):
             for place, weight in weights.items():
