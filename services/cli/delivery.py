@@ -3,15 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import orjson
 
-from services.cli.chunks import Chunk
+from services.shared.ingest.files import Chunk
 from services.shared.ingest.http import PATH
 from services.shared.ingest.refusal import Refusal
+from services.shared.ingest.submission import Total
 from services.shared.runtime.errors import Refused, Unavailable
 
 WAIT_SECONDS_MIN = 0.2  # the first wait; doubled each time
@@ -19,25 +20,7 @@ WAIT_SECONDS_MAX = 10.0  # a service is back within seconds of its broker
 GIVE_UP_SECONDS = 600.0  # without any progress: longer than a restart of everything, shorter than a night
 CONNECT_SECONDS_MAX = 5.0
 ANSWER_SECONDS_MAX = 120.0  # a submission waits up to 20 s for the log, and longer for a record repeated thousands of times
-ITEMS_MAX = 1000  # refused records in the receipt: enough to see what is wrong, short enough to read
 _BAD_LUCK = (429, 500, 502, 503, 504)
-
-
-@dataclass
-class Total:
-    """The receipt over all that was delivered. `items`: the first refused records, by their index in the file."""
-
-    received: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    retry: int = 0
-    items: list[dict[str, Any]] = field(default_factory=list)
-
-    def refuse(self, place: dict[str, Any], code: str, pointer: str, detail: str) -> None:
-        """Count one refused record."""
-        self.rejected += 1
-        if len(self.items) < ITEMS_MAX:
-            self.items.append(place | {"status": "rejected", "code": code, "pointer": pointer, "detail": detail})
 
 
 class Delivery:

@@ -136,7 +136,7 @@ def api_key(feed: str) -> str:
 def make_folders(settings: Settings) -> None:
     """Make the home: others may pass through (as root, PostgreSQL may run as another user) but not look around."""
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o711)
-    for name in ("run", "logs", "secrets", "state", "kafka"):
+    for name in ("run", "logs", "secrets", "state", "kafka", "inbox", "outbox"):
         (settings.home / name).mkdir(exist_ok=True, mode=0o700)
 
 

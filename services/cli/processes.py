@@ -77,6 +77,8 @@ def service_program(service: Service, settings: Settings, port: int) -> Program:
         "TOLQYN_PSEUDONYM_KEY_FILE": str(settings.pseudonym_key_file),
         "TOLQYN_STACK_ID_FILE": str(settings.stack_id_file),
         "TOLQYN_STATE_DIR": str(settings.state_dir),
+        "TOLQYN_INBOX": str(settings.inbox),
+        "TOLQYN_OUTBOX": str(settings.outbox),
         "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "DATABASE_URL": settings.database_url,
         # No service does linear algebra: without this numpy starts a thread per core in every process.

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TaskProgr
 
 from schemas.feeds import FEEDS
 from services.cli import local
-from services.cli.chunks import Chunk, chunks, kind_of
 from services.cli.delivery import Delivery
 from services.shared.ingest.edge import number_fields
+from services.shared.ingest.files import Chunk, chunks, kind_of
 from services.shared.runtime.api_keys import ApiKeys, write_secret
 from services.shared.runtime.errors import Failure, Unavailable, UsageError
 from services.shared.runtime.settings import Settings

@@ -2,8 +2,12 @@
 
 import asyncio
 import gzip
+import hashlib
 import json
+import os
 import secrets
+import signal
+import subprocess
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +18,7 @@ import pytest
 import zstandard
 
 from schemas.feeds import FEEDS
+from services.cli.processes import INGEST, service_program
 from services.shared.ingest.service import serve_feed
 from services.shared.runtime import kafka, stack_identity
 from services.shared.runtime.api_keys import ApiKeys
@@ -23,10 +28,15 @@ from services.shared.runtime.producer import EventProducer
 from services.shared.runtime.service import ServiceContext
 from services.shared.runtime.settings import Settings
 from services.shared.runtime.topics import ensure_topics
+from services.shared.statistics.feeds import RULES
+from services.shared.statistics.records import Records
+from services.tally.partition import PartitionFold
 
 FEED = FEEDS["border-crossings"]
 PERSON = "N-04417703-SECRET"
 READY_SECONDS_MAX = 30
+END_SECONDS_MAX = 10.0  # the promise
+FILE_RECORDS = 100_000  # five submissions: enough to be caught in the middle, twice
 
 
 def record(number: int, **fields: Any) -> dict[str, Any]:
@@ -265,3 +275,68 @@ async def test_a_producer_whose_sequence_is_broken_is_replaced_and_goes_on(stack
     stopping.set()
     await watching
     await producer.stop()
+
+
+def dropped(settings: Settings, name: str, body: bytes, records: int) -> None:
+    """Put a packed file and then its manifest into the inbox."""
+    folder = settings.inbox / "knb" / FEED.name
+    folder.mkdir(parents=True)
+    (folder / f"{name}.ndjson.gz").write_bytes(body)
+    said = {"file": f"{name}.ndjson.gz", "sha256": hashlib.sha256(body).hexdigest(), "records": records}
+    (folder / f"{name}.manifest.json").write_text(json.dumps(said))
+
+
+def started(settings: Settings) -> "subprocess.Popen[bytes]":
+    """The ingest service as a process of its own."""
+    program = service_program(INGEST[0], settings, settings.listen_port)
+    return subprocess.Popen(program.command, env=os.environ | program.env)
+
+
+async def appears(path: Path, process: subprocess.Popen[bytes], after: int = -1) -> Any:
+    """The JSON of a file of the outbox, once it is there (a progress: with more records received than `after`)."""
+    async with asyncio.timeout(READY_SECONDS_MAX):
+        while True:
+            assert process.poll() is None
+            found = json.loads(path.read_bytes()) if path.exists() else None
+            if found is not None and (after < 0 or found["total"]["received"] > after):
+                return found
+            await asyncio.sleep(0.005)
+
+
+async def test_a_file_whose_taking_is_killed_and_stopped_in_the_middle_counts_once(stack_settings: Settings) -> None:
+    lines = [json.dumps({k: v for k, v in record(i).items() if k != "version"}).encode() for i in range(FILE_RECORDS)]
+    lines[50_000] = b"torn"
+    dropped(stack_settings, "june", gzip.compress(b"\n".join(lines), 1), FILE_RECORDS)
+    answers = stack_settings.outbox / "knb" / FEED.name
+    received = 0
+    for end in (signal.SIGKILL, signal.SIGTERM, None):
+        with started(stack_settings) as process:
+            try:
+                if end is None:
+                    receipt = await appears(answers / "june.receipt.json", process)
+                    process.terminate()
+                    break
+                received = (await appears(answers / ".june.progress.json", process, received))["total"]["received"]
+                assert received < FILE_RECORDS
+                process.send_signal(end)
+                assert await asyncio.to_thread(process.wait, END_SECONDS_MAX) == (0 if end is signal.SIGTERM else -end)
+                assert not (answers / "june.receipt.json").exists()
+            finally:
+                process.kill()
+
+    assert [receipt[n] for n in ("received", "accepted", "rejected", "retry")] == [FILE_RECORDS, FILE_RECORDS - 1, 1, 0]
+    rejects = (answers / "june.rejects.ndjson").read_text().splitlines()
+    assert [json.loads(line) for line in rejects] == [{"index": 50_000, "code": "malformed_json", "pointer": ""}]
+    counted = stands = 0
+    for partition in range(12):
+        log = await kafka.read_to_end(stack_settings, FEED.topic, partition)
+        fold = PartitionFold(RULES[FEED.name])
+        columns = zip(*((r.offset, r.timestamp, r.key, r.value, r.headers) for r in log), strict=True)
+        effect = fold.fold(Records(*(list(column) for column in columns)))  # type: ignore[arg-type]
+        assert effect.dead == []
+        assert effect.counted + effect.duplicate == len(log)
+        assert len({(r.key, r.value) for r in log}) == effect.counted
+        counted += effect.counted
+        for sheet in map(json.loads, fold.all_sheets().values()):
+            stands += sum(n for cell, n in zip(sheet["cells"], sheet["counts"], strict=True) if not cell.startswith("~"))
+    assert counted == stands == FILE_RECORDS - 1

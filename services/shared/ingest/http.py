@@ -14,7 +14,7 @@ from services.shared.ingest.calendar_rules import latest
 from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge, number_fields
 from services.shared.ingest.problem import Problem
-from services.shared.ingest.submission import Prepared, Receipt, prepare
+from services.shared.ingest.submission import REJECTION_SCHEMA, REJECTIONS_TOPIC, Receipt, prepare, rejection
 from services.shared.ingest.unpack import ENCODINGS, UNPACKED_BYTES_MAX, too_large, unpack
 from services.shared.ingest.versions import VersionClock
 from services.shared.runtime import metrics
@@ -29,8 +29,6 @@ BODY_SECONDS_MAX = 120.0  # 16 MiB over a line of one megabit
 DRAIN_SECONDS_MAX = 30.0  # for the rest of a body that nobody wants
 BUSY_RETRY_SECONDS = 1  # a full submission takes a fifth of a second
 AWAY_RETRY_SECONDS = 2  # a broker or service restarts in a few seconds
-REJECTIONS_TOPIC = "rejections.v1"
-REJECTION_SCHEMA = b"rejections/1"
 
 
 def _now_ms() -> int:
@@ -133,25 +131,10 @@ class RecordsEndpoint:
         for code, count in codes.items():
             metrics.INGEST_REJECTIONS.labels(feed, code).inc(count)
         if codes:
-            value = _rejection(key, prepared, codes, received_ms)
-            event = (f"{key.agency}/{feed}".encode(), value)
+            note = rejection(prepared.id, key.agency, feed, prepared.received, codes, received_ms) | {"key_id": key.id}
+            event = (f"{key.agency}/{feed}".encode(), orjson.dumps(note))
             # A summary for operators: the sender has each refusal in the answer, so losing one changes no outcome.
             await self._producer.send(REJECTIONS_TOPIC, [[event]], REJECTION_SCHEMA)
-
-
-def _rejection(key: ApiKey, prepared: Prepared, codes: dict[str, int], received_ms: int) -> bytes:
-    return orjson.dumps(
-        {
-            "submission": prepared.id,
-            "agency": key.agency,
-            "feed": key.feed,
-            "received": prepared.received,
-            "rejected": len(prepared.refusals),
-            "codes": codes,
-            "received_at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(received_ms // 1000)) + f".{received_ms % 1000:03}Z",
-            "key_id": key.id,
-        }
-    )
 
 
 def _media_type(request: web.Request) -> str:

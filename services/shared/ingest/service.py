@@ -1,4 +1,4 @@
-"""An ingest service, top to bottom: keys, edge, log, route. The same for every feed."""
+"""An ingest service, top to bottom: keys, edge, log, route, inbox. The same for every feed."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ import logging
 from schemas.feeds import Feed
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.http import RecordsEndpoint
+from services.shared.ingest.inbox import Inbox
 from services.shared.runtime import pseudonym_key
 from services.shared.runtime.api_keys import ApiKeys
 from services.shared.runtime.errors import Unavailable
@@ -15,7 +16,9 @@ from services.shared.runtime.stack_identity import check_pseudonym_key
 from services.shared.runtime.topics import load_topics
 
 WAIT_SECONDS = 1.0  # between looks for a broker that is away at the start
-IDLE_SECONDS_MAX = 3.0  # for open submissions after the stop signal; with the producer's four it stays below the service's eight
+IDLE_SECONDS_MAX = (
+    3.0  # for open submissions and chunks after the stop signal; with the producer's four it stays below the service's eight
+)
 
 log = logging.getLogger("tolqyn.ingest")
 
@@ -37,6 +40,8 @@ async def serve_feed(context: ServiceContext, feed: Feed) -> None:
     producer = EventProducer(settings, f"tolqyn-{feed.name}", context.stopping)
     edge = Edge(feed, key.secret, key.id)
     endpoint = RecordsEndpoint(edge, ApiKeys(settings.api_keys_file), producer, partitions, lambda: context.ready)
+    folders = (settings.inbox, settings.outbox)
+    inbox = Inbox(folders, edge, producer, partitions, lambda: context.ready, context.stopping)
     endpoint.add_to(context.web)
     await context.serve()
 
@@ -48,17 +53,24 @@ async def serve_feed(context: ServiceContext, feed: Feed) -> None:
         else:
             context.set_not_ready("the broker does not answer")
 
+    working: list[asyncio.Future[None]] = []
     try:
         await _check_key(context, key.fingerprint)
         await producer.start()
         await producer.check_partitions(feed.topic, partitions)
-        await producer.watch(tell)
+        working = [asyncio.ensure_future(producer.watch(tell)), asyncio.ensure_future(inbox.watch())]
+        await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)  # the stop signal ends both, a bug one
     except Unavailable:
         log.info("stopped before the broker answered")
     finally:
         context.set_not_ready("stopping")
-        await asyncio.wait({asyncio.ensure_future(endpoint.idle())}, timeout=IDLE_SECONDS_MAX)
+        await asyncio.wait({asyncio.ensure_future(endpoint.idle()), *working}, timeout=IDLE_SECONDS_MAX)
+        for work in working:
+            work.cancel()  # a chunk that is not acknowledged by now is sent again at the next start
         await producer.stop()
+    for error in await asyncio.gather(*working, return_exceptions=True):
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            raise error
 
 
 async def _check_key(context: ServiceContext, fingerprint: str) -> None:

@@ -1,6 +1,7 @@
 """A submission: its records checked, versioned, encoded and grouped by partition; and its receipt. Pure."""
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from services.shared.ingest.refusal import Refusal
 from services.shared.ingest.versions import SubmissionVersions
 
 SUBMISSION_ID_BYTES = 16
+REJECTIONS_TOPIC = "rejections.v1"
+REJECTION_SCHEMA = b"rejections/1"
+ITEMS_MAX = 1000  # refused records in the receipt of a file: enough to see what is wrong, short enough to read
 
 
 @dataclass
@@ -111,3 +115,33 @@ class Receipt:
         if refusal is not None:
             return {"index": index, "status": "rejected"} | refusal._asdict()
         return {"index": index, "status": "retry" if index in self.retry else "accepted"}
+
+
+@dataclass
+class Total:
+    """The receipt over all chunks of a file. `items`: the first refused records, by their index in the file."""
+
+    received: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    retry: int = 0
+    items: list[dict[str, Any]] = field(default_factory=list)
+
+    def refuse(self, place: dict[str, Any], code: str, pointer: str, detail: str) -> None:
+        """Count one refused record."""
+        self.rejected += 1
+        if len(self.items) < ITEMS_MAX:
+            self.items.append(place | {"status": "rejected", "code": code, "pointer": pointer, "detail": detail})
+
+
+def rejection(submission: str, agency: str, feed: str, received: int, codes: dict[str, int], received_ms: int) -> dict[str, Any]:
+    """The value of `rejections.v1` for a submission of which some records were refused."""
+    return {
+        "submission": submission,
+        "agency": agency,
+        "feed": feed,
+        "received": received,
+        "rejected": sum(codes.values()),
+        "codes": codes,
+        "received_at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(received_ms // 1000)) + f".{received_ms % 1000:03}Z",
+    }

@@ -10,7 +10,7 @@ UNPACKED_BYTES_MAX = 16 << 20  # the contract's limit of a submission
 ENCODINGS = ("gzip", "x-gzip", "zstd")
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's way to ask for gzip's frame
 # The most that `zstd --ultra` uses; allocated by need. A frame that wants more is refused.
-_ZSTD_WINDOW_BYTES_MAX = 1 << 27
+ZSTD_WINDOW_BYTES_MAX = 1 << 27
 # zstd's decompressor takes no limit on what comes out: a block of 4 bytes can be 128 KiB, a piece of 256 so 8 MiB.
 _ZSTD_PIECE_BYTES = 256
 
@@ -49,7 +49,7 @@ def _gunzip(body: bytes) -> bytes:
 
 
 def _unzstd(body: bytes) -> bytes:
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES_MAX)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES_MAX)
     frame = decompressor.decompressobj()
     parts: list[bytes] = []
     size = 0

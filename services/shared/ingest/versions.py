@@ -16,7 +16,11 @@ class VersionClock:
 
     def begin(self, now_ms: int) -> "SubmissionVersions":
         """The versions of one submission received at `now_ms`. It must be used up before the next one begins."""
-        return SubmissionVersions(self, max(now_ms, self._last + 1))
+        return SubmissionVersions(self, self.moment(now_ms))
+
+    def moment(self, now_ms: int) -> int:
+        """The moment `now_ms` as the first version of what is received then."""
+        return max(now_ms, self._last + 1)
 
     def used(self, version: int) -> None:
         """Take note of a version handed out."""

@@ -7,7 +7,6 @@ the old or the new one, never half. Services look at its modification time on ev
 import fcntl
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 import orjson
 
 from services.shared.runtime.errors import ConfigurationError, UsageError
+from services.shared.runtime.whole_file import write_whole
 
 KEY_PREFIX = "tlq_"  # lets a secret scanner find a leaked key
 KEY_RANDOM_BYTES = 32  # 256 bits: not to be guessed, so a plain hash of it is safe to keep
@@ -119,12 +119,6 @@ class ApiKeys:
 
 
 def write_secret(path: Path, body: bytes) -> None:
-    """Write a file that only its owner may read, as a whole: a reader sees the old or the new one, also after a crash."""
+    """Write a file that only its owner may read, as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    write_whole(path, body, 0o600)

@@ -15,6 +15,12 @@ INGEST_REQUEST_SECONDS = Histogram(
     "tolqyn_ingest_request_seconds", "From the first byte of a submission to its answer", ["feed"], buckets=_SECONDS
 )
 INGEST_IN_FLIGHT_BYTES = Gauge("tolqyn_ingest_in_flight_bytes", "Unpacked bytes taken and not yet acknowledged", ["feed"])
+INBOX_WAITING = Gauge("tolqyn_inbox_waiting_files", "Files in the inbox, with a manifest, neither taken nor refused yet", ["feed"])
+INBOX_FILES = Counter("tolqyn_inbox_files_total", "Files of the inbox done with, by outcome: taken, refused", ["feed", "outcome"])
+INBOX_READ_BYTES = Counter("tolqyn_inbox_read_bytes_total", "Bytes of files read: once to verify them, once to take them", ["feed"])
+INBOX_FAILURES = Counter(
+    "tolqyn_inbox_failures_total", "Times that a folder of the inbox could not be read, or one of the outbox not written", ["feed"]
+)
 
 # tally
 TALLY_RECORDS = Counter(

@@ -36,6 +36,8 @@ class Settings:
     state_dir: Path = Path(".tolqyn/state")
     stack_id_file: Path = Path(".tolqyn/secrets/stack-id")
     releases_file: Path | None = None  # None: the bundled calendar of releases
+    inbox: Path = Path(".tolqyn/inbox")
+    outbox: Path = Path(".tolqyn/outbox")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
@@ -56,6 +58,9 @@ class Settings:
             state_dir=Path(env.get("TOLQYN_STATE_DIR") or home / "state"),
             stack_id_file=Path(env.get("TOLQYN_STACK_ID_FILE") or home / "secrets" / "stack-id"),
             releases_file=Path(env["TOLQYN_RELEASES"]).absolute() if env.get("TOLQYN_RELEASES") else None,
+            # Where agencies' uploads arrive is as a rule another disk than that of the state, with other rights.
+            inbox=Path(env.get("TOLQYN_INBOX") or home / "inbox").absolute(),
+            outbox=Path(env.get("TOLQYN_OUTBOX") or home / "outbox").absolute(),
         )
 
     def topic(self, name: str) -> str:

@@ -16,9 +16,9 @@ from typing import Any
 
 import orjson
 
-from services.cli.chunks import Chunk
 from services.cli.delivery import Delivery
 from services.shared.ingest.bodies import NDJSON
+from services.shared.ingest.files import Chunk
 from services.shared.runtime.errors import TolqynError
 from tests.chaos.real.truth import read_body
 from tests.chaos.real.verdict import Sent, impersonal

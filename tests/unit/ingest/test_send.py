@@ -14,9 +14,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from services.cli import delivery, local, send
-from services.cli.chunks import Chunk, chunks
 from services.cli.delivery import Delivery
 from services.shared.ingest.bodies import RECORDS_MAX, records
+from services.shared.ingest.files import Chunk, chunks
 from services.shared.ingest.http import PATH
 from services.shared.ingest.refusal import TOO_LARGE, Refusal
 from services.shared.ingest.unpack import UNPACKED_BYTES_MAX
@@ -129,7 +129,7 @@ async def deliver(service: FakeService, path: Path) -> tuple[Delivery, list[str]
 async def test_each_record_is_counted_once_and_stored_in_the_file_s_order_whatever_has_to_be_sent_again(
     service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.cli.chunks.RECORDS_MAX", 10)
+    monkeypatch.setattr("services.shared.ingest.files.RECORDS_MAX", 10)
     path = tmp_path / "f.ndjson"
     lines = [f'{{"n":{i}{",bad" if i in (3, 17) else ""}}}'.encode() for i in range(25)]
     path.write_bytes(b"\n".join(lines))

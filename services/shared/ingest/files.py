@@ -6,8 +6,10 @@ none is known here already and every index means the same on both sides.
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,12 +19,14 @@ from services.shared.ingest.bodies import JSON, NDJSON, RECORDS_MAX, json_texts
 from services.shared.ingest.csv_rows import Header, header_of, rows
 from services.shared.ingest.problem import Problem
 from services.shared.ingest.refusal import RECORD_BYTES_MAX, TOO_LARGE, Refusal
-from services.shared.ingest.unpack import UNPACKED_BYTES_MAX
-from services.shared.runtime.errors import Failure, UsageError
+from services.shared.ingest.unpack import UNPACKED_BYTES_MAX, ZSTD_WINDOW_BYTES_MAX
+from services.shared.runtime.errors import Failure, Unavailable, UsageError
 
 CHUNK_BYTES_MAX = UNPACKED_BYTES_MAX - (1 << 10)  # brackets and separators fit in the rest
 # A longer line can be no record: refused without sending. Shorter ones the service judges.
 LINE_BYTES_MAX = 4 * RECORD_BYTES_MAX
+# A block of four bytes of zstd can be 128 KiB: so much may unfold to 32 MiB at once, and usually does to a hundredth of that.
+_ZSTD_PIECE_BYTES = 1 << 10
 _SUFFIXES = (".ndjson", ".csv", ".json")
 _PACKED = (".gz", ".zst")
 
@@ -53,31 +57,75 @@ def kind_of(path: Path) -> str:
 def chunks(path: Path, numbers: frozenset[str]) -> Iterator[Chunk]:
     """The chunks of a file. `numbers`: the feed's fields that are numbers.
 
-    Raises Failure if the file cannot be read, or is not what its name says.
+    Raises Failure if the file is not what its name says, Unavailable if it cannot be read.
+    """
+    kind_of(path)
+    try:
+        packed = path.open("rb")
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}") from None
+    with packed:
+        yield from chunks_of(packed, path, numbers)
+
+
+def chunks_of(packed: BinaryIO, path: Path, numbers: frozenset[str], first: int = 0) -> Iterator[Chunk]:
+    """The chunks of an open file, from the record with the index `first` on; `path` is its name, for its format and for errors.
+
+    Whoever begins where one chunk ended gets the same chunks as whoever read from the beginning.
     """
     kind = kind_of(path)
-    media_type = JSON if kind == ".json" else NDJSON
     try:
-        with path.open("rb") as packed:
-            yield from _chunks(_records(_unpacked(packed, path.suffix), kind, numbers), media_type, packed)
+        found = islice(_records(_unpacked(packed, path.suffix), kind, numbers), first, None)
+        yield from _chunks(found, JSON if kind == ".json" else NDJSON, packed, first)
     except Problem as problem:
         raise Failure(f"{path}: {problem.detail}") from None
-    except (OSError, EOFError, zstandard.ZstdError) as error:
-        raise Failure(f"{path}: {error.strerror if isinstance(error, OSError) and error.strerror else error}") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:
+        raise Failure(f"{path}: damaged, or not what its name says: {error}") from None
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}") from None
 
 
 def _unpacked(packed: BinaryIO, suffix: str) -> io.BufferedReader:
     if suffix == ".gz":
         return io.BufferedReader(gzip.GzipFile(fileobj=packed), LINE_BYTES_MAX)
     if suffix == ".zst":
-        reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True, closefd=False)
-        return io.BufferedReader(reader, LINE_BYTES_MAX)
+        return io.BufferedReader(_Unzstd(packed), LINE_BYTES_MAX)
     assert isinstance(packed, io.BufferedReader)
     return packed
 
 
-def _chunks(found: Iterator[bytes | Refusal], media_type: str, packed: BinaryIO) -> Iterator[Chunk]:
-    first, size, some = 0, 0, list[bytes | Refusal]()
+class _Unzstd(io.RawIOBase):
+    """What a file of zstd frames holds. The library's own reader takes a file that is cut off for one that is whole."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed, self._rest, self._open = packed, memoryview(b""), True
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES_MAX)
+        self._frame = self._decompressor.decompressobj()
+        self._unread = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        while not self._rest:
+            piece = self._unread or self._packed.read(_ZSTD_PIECE_BYTES)
+            if not piece:
+                if self._open:
+                    raise EOFError("it is cut off")
+                return 0
+            if self._frame.eof:
+                self._frame = self._decompressor.decompressobj()
+            self._rest = memoryview(self._frame.decompress(piece))
+            self._unread = self._frame.unused_data if self._frame.eof else b""
+            self._open = not self._frame.eof
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+
+def _chunks(found: Iterator[bytes | Refusal], media_type: str, packed: BinaryIO, first: int) -> Iterator[Chunk]:
+    size, some = 0, list[bytes | Refusal]()
     for record in found:
         length = len(record) + 1 if isinstance(record, bytes) else 0
         if len(some) == RECORDS_MAX or size + length > CHUNK_BYTES_MAX:
