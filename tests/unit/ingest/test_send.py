@@ -69,7 +69,9 @@ def test_a_line_that_is_too_long_is_refused_here_and_costs_no_other(tmp_path: Pa
 
 
 def test_a_file_that_is_not_what_its_name_says_is_one_clear_line(tmp_path: Path) -> None:
-    for name, body in (("a.ndjson.gz", b"{}"), ("a.ndjson.zst", b"{}"), ("a.json", b"{"), ("a.csv", b"no header")):
+    cut_off = [("b.ndjson.gz", gzip.compress(b"{}\n" * 9)[:-9]), ("b.ndjson.zst", zstandard.compress(b"{}\n" * 9)[:-3])]
+    wrong = [("a.ndjson.gz", b"{}"), ("a.ndjson.zst", b"{}"), ("a.json", b"{"), ("a.csv", b"no header")]
+    for name, body in wrong + cut_off:
         (tmp_path / name).write_bytes(body)
         with pytest.raises(Failure, match=name):
             all_records(tmp_path / name)
