@@ -99,9 +99,10 @@ def print_report(report: QualityReport, console: Console) -> None:
         line = Text(f"{feed.name}: ")
         line.append(feed.verdict_text, style=STYLES.get(feed.verdict, "dim"))
         console.print(line.append(f" – {feed.says}"))
-    console.print()
-    console.print(_measures(report))
-    console.print(words("quality.measures_lead"), style="dim")
+    if any(feed.measures for feed in report.feeds):
+        console.print()
+        console.print(_measures(report))
+        console.print(words("quality.measures_lead"), style="dim")
     for part in report.findings:
         console.print()
         console.print(Text(part.heading, style="bold"))

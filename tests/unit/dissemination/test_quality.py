@@ -123,6 +123,12 @@ def test_every_reason_and_rule_is_translated() -> None:
         assert [code for code in mirror.MIRRORS if not words.has(f"quality.mirrors.{code}")] == []
 
 
+def test_a_quarter_without_any_record_has_no_table_of_measures() -> None:
+    empty = snapshot()._replace(qualities={PERIOD: report({})})
+    assert 'id="measures"' not in html("en", empty)
+    assert 'id="measures"' in html("en", snapshot())
+
+
 def test_a_quarter_without_a_report_has_none() -> None:
     assert has_report(snapshot(), PERIOD)
     assert not has_report(snapshot(), "2024-Q1")
