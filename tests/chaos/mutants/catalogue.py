@@ -51,6 +51,14 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "a batch that arrived on several days counts as if on one",
+        ((PARTITION, "    if len(days) == 1:\n", "    if len(days):\n"),),
+    ),
+    Mutant(
+        "a conflict is not counted where nothing else changed",
+        ((PARTITION, "if len(changed) or len(counts.slots):", "if len(changed):"),),
+    ),
+    Mutant(
         "merged runs keep the oldest version of a record",
         ((INDEX, "newest_first = runs[::-1]", "newest_first = runs"),),
     ),
