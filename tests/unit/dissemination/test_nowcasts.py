@@ -6,6 +6,7 @@ import pytest
 
 from services.dissemination.bulletin import build
 from services.dissemination.layout import Section, Table
+from services.dissemination.page import render_bulletin
 from services.dissemination.wording import LANGUAGES
 from services.shared.statistics.open_quarter import ASSUMPTIONS, NO_HISTORY
 
@@ -74,3 +75,10 @@ def test_the_nowcast_stands_with_its_interval_beside_how_much_is_known(unfinishe
 def test_it_is_worded_in_every_language(unfinished: Golden) -> None:
     told = {language: section_of(unfinished, language) for language in LANGUAGES}
     assert len({section and section.title for section in told.values()}) == len(LANGUAGES)
+
+
+def test_the_page_shows_the_section_with_its_table(unfinished: Golden) -> None:
+    html = render_bulletin(build(unfinished.snapshot(), "2025-Q2", "ru"), "/bulletin/2025-Q2")
+    assert 'id="nowcasts"' in html
+    assert "Известно из произошедшего" in html
+    assert "/figure/Q.ARRIVALS._T._T._T.NOWCAST:2025-Q2" in html
