@@ -10,6 +10,8 @@ import signal
 import subprocess
 import zlib
 from collections.abc import AsyncIterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +74,19 @@ class Service:
             return response.status, await response.json(content_type=None)
 
     async def log(self, topic: str = FEED.topic, partitions: int = 12) -> list[tuple[int, Any]]:
-        """(partition, record) of a whole topic, partition by partition."""
-        [ends] = (await kafka.end_offsets(self.settings, [topic])).values()
-        found: list[Any] = []
-        async with kafka.reading(self.settings, topic) as consumer:
-            while len(found) < sum(ends):
-                for records in (await consumer.getmany(timeout_ms=1000)).values():
-                    found += records
-        assert len(ends) == partitions
-        return sorted(((r.partition, r) for r in found), key=lambda pair: (pair[0], pair[1].offset))
+        return await whole_log(self.settings, topic, partitions)
+
+
+async def whole_log(settings: Settings, topic: str, partitions: int) -> list[tuple[int, Any]]:
+    """(partition, record) of a whole topic, partition by partition."""
+    [ends] = (await kafka.end_offsets(settings, [topic])).values()
+    found: list[Any] = []
+    async with kafka.reading(settings, topic) as consumer:
+        while len(found) < sum(ends):
+            for records in (await consumer.getmany(timeout_ms=1000)).values():
+                found += records
+    assert len(ends) == partitions
+    return sorted(((r.partition, r) for r in found), key=lambda pair: (pair[0], pair[1].offset))
 
 
 @pytest.fixture
@@ -328,8 +334,8 @@ async def test_a_file_whose_taking_is_killed_and_stopped_in_the_middle_counts_on
     rejects = (answers / "june.rejects.ndjson").read_text().splitlines()
     assert [json.loads(line) for line in rejects] == [{"index": 50_000, "code": "malformed_json", "pointer": ""}]
     counted = stands = 0
-    for partition in range(12):
-        log = await kafka.read_to_end(stack_settings, FEED.topic, partition)
+    for _, some in groupby(await whole_log(stack_settings, FEED.topic, 12), itemgetter(0)):
+        log = [event for _, event in some]
         fold = PartitionFold(RULES[FEED.name])
         columns = zip(*((r.offset, r.timestamp, r.key, r.value, r.headers) for r in log), strict=True)
         effect = fold.fold(Records(*(list(column) for column in columns)))  # type: ignore[arg-type]
