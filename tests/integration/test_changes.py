@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from services.dissemination.sdmx.archive import series_pattern
-from services.dissemination.sdmx.query import parse_keys
+from services.dissemination.sdmx.query import KEYS_MAX, parse_keys
 from services.shared.runtime.changes import changes, taken_back
 from services.shared.runtime.store import Publication, Published, Snapshot, Standing, Store
 from services.shared.statistics.observation import Observation
@@ -82,6 +82,14 @@ async def test_what_was_taken_back_is_what_a_copy_made_then_has_and_a_publicatio
                 assert not gone.keys() & said[publication].keys()
                 seen += len(missing)
         assert seen > 0
+
+
+async def test_the_longest_list_of_keys_is_understood_by_the_database(database: str) -> None:
+    async with Store(database) as store:
+        await fill(store, random.Random(10))
+        odd = ",".join(["Q.a$b-c@d.*", *[f"*.ARRIVALS.X{i}" for i in range(KEYS_MAX - 2)], "Q.ARRIVALS.UZ"])
+        found = await changes(store, series_pattern(parse_keys(odd)), None, PUBLICATIONS, MANY)
+        assert {c.row.series for c in found} == {"Q.ARRIVALS.UZ._T._T._Z"}
 
 
 async def test_no_more_is_read_than_was_asked_for_and_before_the_first_publication_there_is_nothing(database: str) -> None:

@@ -26,6 +26,9 @@ ATTRIBUTE_SETS: dict[str, tuple[str, ...]] = {
     "dsd": ATTRIBUTE_IDS, "all": ATTRIBUTE_IDS, "none": (), "msd": (), "dataset": (), "series": SERIES_ATTRIBUTES,
     "obs": tuple(a for a in ATTRIBUTE_IDS if a not in SERIES_ATTRIBUTES),
 }  # fmt: skip
+# Each key is held against each series, each term of a filter against each observation: so an answer takes seconds, not minutes.
+KEYS_MAX = 100
+TERMS_MAX = 400  # every country in one filter, and then some
 COUNT_MAX = 10**9  # of observations asked for: beyond any answer, and short enough to be a number
 _ID = re.compile(r"[A-Za-z0-9_@$-]+")
 _AGENCY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
@@ -160,7 +163,10 @@ def names_the_flow(segments: Mapping[str, str]) -> bool:
 
 def parse_keys(text: str) -> tuple[Key, ...]:
     """The keys of a path: one or more with commas between them, dimensions left out at the end are wildcards. Raises Problem."""
-    return tuple(_key(key) for key in text.split(","))
+    keys = text.split(",")
+    if len(keys) > KEYS_MAX:
+        raise bad("key", f"at most {KEYS_MAX} keys; several values of a dimension go into c[...]")
+    return tuple(_key(key) for key in keys)
 
 
 def _key(text: str) -> Key:
@@ -208,6 +214,8 @@ def take_filters(parameters: Mapping[str, str], others: Iterable[str]) -> tuple[
             raise Problem(501, f"{name}: not offered, {NOT_OFFERED[name]}")
         elif name not in others:
             raise bad(name, f"no such parameter; there are c[...], {', '.join(others)}")
+    if sum(len(tests) for f in filters for tests in f.alternatives) > TERMS_MAX:
+        raise bad("c[...]", f"at most {TERMS_MAX} values in all")
     return tuple(filters)
 
 

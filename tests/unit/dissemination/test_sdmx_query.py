@@ -282,6 +282,13 @@ def test_a_parameter_that_is_no_query_is_refused_with_its_name(parameters: str, 
     assert problem.detail.startswith(parameter + ":")
 
 
+def test_a_query_may_not_ask_for_more_than_is_answered_in_seconds() -> None:
+    keys, values = ",".join(["Q"] * 101), ",".join(["UZ"] * 201)
+    assert refused(f"{OURS}/{keys}").detail.startswith("key: at most 100 keys")
+    assert refused(parameters=f"c[COUNTERPART_AREA]={values}&c[FREQ]={values}").detail.startswith("c[...]: at most 400 values")
+    assert len(query(f"{OURS}/{keys[2:]}", f"c[COUNTERPART_AREA]={values}").selection.keys) == 100
+
+
 def test_what_is_not_offered_is_said_to_be_so() -> None:
     assert refused(parameters="sort=TIME_PERIOD").status == 501
     assert refused(parameters="reportingYearStartDay=--07-01").status == 501
