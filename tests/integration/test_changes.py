@@ -80,6 +80,7 @@ async def test_what_was_taken_back_is_what_a_copy_made_then_has_and_a_publicatio
                 missing = {key for key in said[copied].keys() - said[publication].keys() if key[0].startswith("Q")}
                 assert missing <= gone.keys(), "a copy would keep what is no longer published"
                 assert not gone.keys() & said[publication].keys()
+                assert gone.keys() <= {key for one in said[: publication + 1] for key in one}, "nobody has what came later"
                 seen += len(missing)
         assert seen > 0
 
