@@ -45,7 +45,7 @@ ODDS = {
     "kill_in_write": 0.02,
     "disk_full": 0.03,
     "database_away": 0.05,
-    "release_wanted": 0.02,
+    "release_wanted": 0.4,
 }
 STATE_ROOT = "/dev/shm" if Path("/dev/shm").is_dir() else None  # memory, where there is such a folder
 
