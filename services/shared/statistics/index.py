@@ -147,13 +147,16 @@ def merge_runs(runs: list[Run]) -> Run:
 def next_merge(rows: list[int]) -> int | None:
     """Given run sizes, oldest first: from which run on the newest ones should become one, or None.
 
-    A full class is merged with all smaller runs after it, and of several full ones the largest: else runs of the larger classes
-    would pile up behind the small ones that every save adds.
+    Runs that come before one of a larger class join it, so classes never rise from old to new; and a full class is merged with all
+    that come after it, of several full ones the largest. Else runs would pile up before larger ones, or behind smaller ones.
     """
-    found, start, classes = None, len(rows), [size_class(n) for n in rows]
-    for tier in sorted(set(classes)):
-        while start > 0 and classes[start - 1] <= tier:
-            start -= 1
-        if classes[start:].count(tier) >= TIER_RUNS_MAX:
-            found = start
-    return found
+    classes = [size_class(n) for n in rows]
+    start = next((i for i in range(len(rows)) if classes[i] < max(classes[i:])), len(rows))
+    for tier in set(classes):
+        if classes.count(tier) >= TIER_RUNS_MAX:
+            start = min(start, classes.index(tier))
+    if start == len(rows):
+        return None
+    while start > 0 and classes[start - 1] < size_class(sum(rows[start:])):
+        start -= 1
+    return start
