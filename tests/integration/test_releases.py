@@ -290,6 +290,8 @@ async def test_a_request_that_cannot_be_met_is_answered_and_one_taken_back_is_no
     assert answer is not None
     assert (answer.outcome, answer.release, answer.publication) == ("frozen", "2025-Q2.F1", 4)
     assert not await desk.store.take_back(number)
+    await desk.store.refuse(number, "a publisher that is behind knows of nothing")
+    assert await desk.store.answer(number) == answer, "it has been answered"
 
 
 async def test_a_publisher_started_again_releases_what_was_frozen_and_nothing_twice(desk: Desk) -> None:

@@ -275,11 +275,11 @@ class ReleaseStore(Store):
 
     @available
     async def refuse(self, request: int, reason: str) -> None:
-        """No release can be made for a request."""
+        """No release can be made for a request. One that another publisher has answered keeps its answer."""
         await self._answer(request, reason, None)
 
     async def _answer(self, request: int, outcome: str, release: str | None) -> None:
-        query = "update {schema}.release_request set (outcome, release) = (%s, %s) where number = %s"
+        query = "update {schema}.release_request set (outcome, release) = (%s, %s) where number = %s and outcome is null"
         await self.connection.execute(self._sql(query), [outcome, release, request])
 
     @available

@@ -178,6 +178,8 @@ class MemoryStore:
 
     async def refuse(self, request: int, reason: str) -> None:
         await self._reach()
+        if request not in self._requests:
+            return  # another publisher has answered it
         period = self._requests[request].period
         # What was there when it was asked for may have been withdrawn since.
         if reason != f"nothing has been published for {period}":
