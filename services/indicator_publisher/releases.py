@@ -112,7 +112,8 @@ class Releases:
 
         `told`: the annexes with what else a release changes in them.
         """
-        due = (await self._store.waiting(self._now())).due
+        now = self._now()  # read once: if the clock is put back meanwhile, the release still goes out at a moment past its instant
+        due = (await self._store.waiting(now)).due
         if not due:
             return None
         frozen = await self._store.frozen(due[0])
@@ -121,7 +122,7 @@ class Releases:
         computed = {key: bare(o) for key, o in known.observations.items() if key not in kept}
         annex = told(await self._annex_with(frozen, known))
         new = Publication(release.standing(computed, after), annex, standing)
-        outcome = await self._store.release(frozen, new, known, self._now())
+        outcome = await self._store.release(frozen, new, known, now)
         self._released = after
         log.info("released %s as publication %d", frozen.named, outcome.standing.publication)
         return outcome

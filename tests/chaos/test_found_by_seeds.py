@@ -1,17 +1,22 @@
 """What simulated faults found in the engine, as tests that no longer need luck."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from services.indicator_publisher.publisher import Publisher
+from services.indicator_publisher.releases import Releases
 from services.shared.runtime.dead_letters import DeadLetters, _Open
+from services.shared.runtime.release_dates import release_calendar
+from services.shared.runtime.release_store import Frozen, ReleaseStore, Waiting
 from services.shared.runtime.run_store import LAYOUT, Manifest
 from services.shared.runtime.service import ServiceContext
 from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Snapshot, Standing
+from services.shared.runtime.store import Outcome, Publication, Snapshot, Standing
 from services.shared.statistics.ledger_set import MARK_KEY, MARK_KIND, EntrySet, LedgerReader, Mark
+from services.shared.statistics.release import Named
 from services.tally.worker import FOLD, TallyWorker
 
 NOBODY = Settings(bootstrap_servers="127.0.0.1:1", database_url="postgresql://127.0.0.1:1/nobody")
@@ -102,3 +107,33 @@ async def test_a_publisher_does_not_write_another_s_figures_under_its_own_cut(mo
     monkeypatch.setattr(publisher._outlets, "own", own)
     await publisher._connect()
     assert len(owned) == 1
+
+
+async def test_a_release_keeps_its_instant_though_the_clock_is_put_back_while_it_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was due by the clock, and then published with an earlier moment: as of that it had been visible (seed 1945000100)."""
+    due = datetime(2025, 8, 14, 4, tzinfo=UTC)
+    clock = [due + timedelta(seconds=1), due - timedelta(hours=1)]
+    named = Named("2025-Q2", False, 1)
+    known, standing = Snapshot(1, due, {}, {}, [], {}), Standing(1, due, {}, 0, {}, 1)
+    store, moments = ReleaseStore.of(NOBODY), []
+
+    async def waiting(now: datetime) -> Waiting:
+        return Waiting([], [str(named)] if due <= now else [])
+
+    async def frozen(_: str) -> Frozen:
+        return Frozen(named, due, 1, {}, {})
+
+    async def released_values(_: list[str]) -> dict[str, Any]:
+        return {}
+
+    async def release(_: Frozen, new: Publication, known: Snapshot, now: datetime) -> Outcome:
+        moments.append(now)
+        return Outcome(standing, known, {})
+
+    for name, put in (("waiting", waiting), ("frozen", frozen), ("released_values", released_values), ("release", release)):
+        monkeypatch.setattr(store, name, put)
+    releases = Releases(
+        store, release_calendar(NOBODY), {}, lambda *_: ({}, {}), lambda: clock.pop(0) if len(clock) > 1 else clock[0]
+    )
+    assert await releases.publish(known, standing, lambda annex: annex) is not None
+    assert moments == [due + timedelta(seconds=1)]

@@ -296,8 +296,9 @@ class ReleaseStore(Store):
     async def release(self, frozen: Frozen, new: Publication, known: Snapshot, now: datetime) -> Outcome:
         """Make a frozen release public: a publication that says `new`, and its own figures, in one transaction.
 
-        Raises Failure as `publish` does.
+        `now` is not before its instant. Raises Failure as `publish` does.
         """
+        assert frozen.due <= now, "a release goes out at its instant, and `export --as-of` an earlier one must not have it"
         name = str(frozen.named)
         async with self.connection.transaction():
             outcome = await self.publish(new, known, now)

@@ -256,6 +256,16 @@ MUTANTS = (
         ((PUBLISHER, "if self._cut == self._standing.cut:  # else", "if True:  # else"),),
     ),
     Mutant(
+        "the clock is read a second time while a release goes out (seed 1945000100)",
+        (
+            (
+                RELEASES,
+                "await self._store.release(frozen, new, known, now)",
+                "await self._store.release(frozen, new, known, self._now())",
+            ),
+        ),
+    ),
+    Mutant(
         "what a release made final or showed is forgotten with the next cut",
         ((RELEASES, "        self._released = after\n", ""),),
     ),
