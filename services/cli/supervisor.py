@@ -20,14 +20,13 @@ import psutil
 from services.cli import local, probe, processes
 from services.cli.keeper import Keeper
 from services.cli.local import Entry, Status
-from services.shared.runtime import stack_identity
 from services.shared.runtime.api_keys import ApiKeys
 from services.shared.runtime.embedded import kafka, postgres
 from services.shared.runtime.embedded.ports import LOOPBACK, is_free, kept_ports
 from services.shared.runtime.errors import ConfigurationError, Failure, TolqynError
 from services.shared.runtime.service import set_up_logs
+from services.shared.runtime.set_up import set_up
 from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import ensure_topics
 
 POLL_SECONDS = 0.1  # while starting; a tenth of a second is not noticed
 EXTERNAL_POLL_SECONDS = 1.0  # a broker or database of somebody else's is not asked more often
@@ -87,8 +86,7 @@ class Supervisor:
         settings = replace(settings, bootstrap_servers=bootstrap_servers, database_url=database_url)
 
         self._say(step="creating topics and keys", bootstrap_servers=bootstrap_servers, database_url=database_url)
-        await ensure_topics(settings)
-        await stack_identity.claim(settings)
+        await set_up(settings)
         make_keys(settings)
 
         self._say(step="starting the services")

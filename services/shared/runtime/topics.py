@@ -1,23 +1,18 @@
-"""Topics: described in schemas/topics/*.yaml, created explicitly, refused when their partition count is another.
-
-`python -m services.shared.runtime.topics` creates what is missing and claims them for this stack (deployment's first step).
-"""
+"""Topics: described in schemas/topics/*.yaml, created explicitly, refused when their partition count is another."""
 
 import asyncio
-import logging
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 
-from services.shared.runtime.errors import ConfigurationError, Failure, Unavailable
-from services.shared.runtime.service import EXIT_CONFIGURATION, set_up_logs
+from services.shared.runtime.errors import ConfigurationError, Unavailable
 from services.shared.runtime.settings import Settings
-
-log = logging.getLogger("tolqyn.topics")
 
 FOLDER = Path(__file__).parents[3] / "schemas" / "topics"
 CONNECT_RETRY_SECONDS = 0.5
@@ -39,10 +34,11 @@ class Topic:
     config: dict[str, str] = field(default_factory=dict)
 
 
-def load_topics() -> dict[str, Topic]:
+@cache
+def load_topics() -> Mapping[str, Topic]:
     """All topics by name, in name order."""
     topics = (Topic(**yaml.safe_load(path.read_text("utf-8"))) for path in sorted(FOLDER.glob("*.yaml")))
-    return {topic.name: topic for topic in topics}
+    return MappingProxyType({topic.name: topic for topic in topics})
 
 
 async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
@@ -122,20 +118,3 @@ async def _create(admin: AIOKafkaAdminClient, settings: Settings, missing: list[
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:  # two creators at once: both are right
             raise ConfigurationError(f"cannot create topic {name}: {error.__name__}")
-
-
-async def _main() -> None:
-    from services.shared.runtime import stack_identity
-
-    settings = Settings.from_env()
-    await ensure_topics(settings)
-    await stack_identity.claim(settings)
-
-
-if __name__ == "__main__":
-    set_up_logs()
-    try:
-        asyncio.run(_main())
-    except (Failure, KafkaError) as error:
-        log.error("%s", error)
-        sys.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else 1)
