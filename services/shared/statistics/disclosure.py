@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import linprog
-from scipy.sparse import csr_array, hstack
 
 from services.shared.statistics.observation import SECONDARY, SMALL_CELL
 
@@ -22,6 +21,7 @@ _NEAR = 0.2  # a sweep need not move as many as can be: what it leaves is looked
 _INFEASIBLE = 2  # scipy's status of a programme without solution
 
 Floats = NDArray[np.float64]
+_Matrix = Any  # scipy.sparse.csr_array
 _Weights = frozenset[tuple[int, float]]  # by unknown
 
 
@@ -148,6 +148,7 @@ class _System:
         assert (self._room >= 0).all(), "a cell is above its limit"
         self._places = np.cumsum(moves) - 1  # of an unknown that moves, among those that do
         self._moves = moves
+        hstack = scipy.sparse.hstack
         self._both_ways = hstack([self._equations, -self._equations]), hstack([self._limits, -self._limits])
         self._reached_low, self._reached_high = np.zeros(len(counts)), np.zeros(len(counts))
 
@@ -254,8 +255,8 @@ class _System:
 
 def _solve(
     objective: Floats,
-    equations: csr_array,
-    limits: csr_array,
+    equations: _Matrix,
+    limits: _Matrix,
     room: Floats,
     bounds: Floats,
     whole: bool = False,
@@ -267,7 +268,7 @@ def _solve(
     """
     options: dict[str, float] = {"mip_rel_gap": _NEAR} if nearly else {}
     # Without whole numbers to find, to simplify the programme first takes longer than to solve it.
-    return linprog(
+    return scipy.optimize.linprog(
         objective,
         A_ub=limits,
         b_ub=room,
@@ -280,11 +281,11 @@ def _solve(
     )
 
 
-def _matrix(lines: Iterable[_Weights], moves: NDArray[np.bool_]) -> csr_array:
+def _matrix(lines: Iterable[_Weights], moves: NDArray[np.bool_]) -> _Matrix:
     """One row per line, one column per unknown that moves."""
     places = np.cumsum(moves) - 1
     kept = [[(places[number], weight) for number, weight in sorted(line) if moves[number]] for line in sorted(lines, key=sorted)]
     rows = [row for row, line in enumerate(kept) for _ in line]
     columns = [place for line in kept for place, _ in line]
     weights = [weight for line in kept for _, weight in line]
-    return csr_array((weights, (rows, columns)), shape=(len(kept), int(moves.sum())))
+    return scipy.sparse.csr_array((weights, (rows, columns)), shape=(len(kept), int(moves.sum())))

@@ -7,7 +7,7 @@ not, with its 95 % interval, or says why these data cannot carry it. Pages: docs
 from collections.abc import Callable, Mapping
 from math import exp, expm1, log1p, sqrt
 
-from scipy.optimize import brentq
+import scipy
 
 from services.shared.statistics.estimate import Z_95, Absent, Interval
 
@@ -78,7 +78,7 @@ def truncated_poisson(frequencies: Frequencies) -> Interval | Absent:
     if mean == 1:
         return _NONE_AGAIN
     # rate / (1 - exp(-rate)) lies between 1 + rate / 2 and 1 + rate, so the root lies between these two.
-    rate = float(brentq(lambda x: -x / expm1(-x) - mean, mean - 1, 2 * (mean - 1)))
+    rate = float(scipy.optimize.brentq(lambda x: -x / expm1(-x) - mean, mean - 1, 2 * (mean - 1)))
     found = -expm1(-rate)
     return _horvitz_thompson(n, rate, rate * found**2 / (n * (found - rate * exp(-rate))))
 

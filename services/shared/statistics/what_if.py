@@ -5,7 +5,7 @@ from math import ceil, exp, log
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import linregress, t
+import scipy
 
 from services.shared.statistics import calendar
 from services.shared.statistics.estimate import Absent
@@ -96,8 +96,8 @@ def arrival(stocks: Sequence[float], last_quarter: int, target: float) -> Arriva
         return Absent("a pace is between numbers above 0")
     if recent[-1] >= target:
         return Absent("the target is reached")
-    line = linregress(np.arange(len(recent)), np.log(recent))
-    half = float(t.ppf(0.975, len(recent) - 2)) * line.stderr
+    line = scipy.stats.linregress(np.arange(len(recent)), np.log(recent))
+    half = float(scipy.stats.t.ppf(0.975, len(recent) - 2)) * line.stderr
     slopes = [float(line.slope + off) for off in (-half, 0.0, half)]
     lower, growth, upper = (100 * (exp(QUARTERS_PER_YEAR * slope) - 1) for slope in slopes)
     latest, year, earliest = (_year(float(recent[-1]), target, slope, last_quarter) for slope in slopes)

@@ -5,8 +5,13 @@ from math import sqrt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from services.shared.statistics.estimate import Z_95, product, share_variance, wilson
+
+
+def test_the_quantile_is_that_of_the_normal_distribution_to_the_last_bit() -> None:
+    assert norm.ppf(0.975) == Z_95
 
 
 # With a design effect of 2, 30.9 is also in print: that is the lower limit of the normal interval, not of Wilson's.

@@ -1,0 +1,20 @@
+"""How fast a killed service is back is decided, more than by anything else, by what it loads at its start."""
+
+import subprocess
+import sys
+
+MODULES = (
+    "services.shared.ingest.service",
+    "services.tally.worker",
+    "services.quarterly_aggregates.stage",
+    "services.informality_estimates.stage",
+    "services.indicator_publisher.publisher",
+    "services.dissemination.app",
+)
+HEAVY = ("scipy.optimize", "scipy.sparse", "scipy.stats", "duckdb")  # a second of loading, 100 MB, for what is rarely asked for
+
+
+def test_no_service_loads_at_its_start_what_it_seldom_needs() -> None:
+    program = f"import sys, {', '.join(MODULES)}; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
