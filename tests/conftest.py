@@ -11,9 +11,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from services.cli.processes import CONTRACT_PORTS
 from services.shared.runtime.embedded import kafka, postgres
@@ -24,6 +26,8 @@ from services.shared.runtime.settings import Settings
 # Below the range from which stacks take the ports of their other processes: one stack never stands in another's way.
 STACK_PORTS = (10_000, 19_000)
 KAFKA_IMAGE = "confluentinc/cp-kafka:7.9.0"
+# Folders of tests that stay together: two whole stacks at a time are more than two cores bear.
+TOGETHER = {"chaos": "stacks", "end_to_end": "stacks", "integration": "broker"}
 
 _numbers = itertools.count(1)
 
@@ -39,6 +43,18 @@ def _docker_answers() -> bool:
             client.close()
     except docker.errors.DockerException:
         return False
+
+
+class _ByFolder(LoadScopeScheduling):
+    """One of two workers runs the tests of whole stacks, the other those of the shared broker; other files go to who is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return TOGETHER.get(file.split("/")[1], file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _ByFolder(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
