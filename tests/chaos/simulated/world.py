@@ -19,7 +19,7 @@ from services.indicator_publisher import publisher
 from services.indicator_publisher.outlets import report_of, value_of
 from services.informality_estimates import stage as estimates
 from services.quarterly_aggregates import stage as aggregates
-from services.shared.statistics.ledger_set import MARK_KIND, EntrySet, LedgerReader
+from services.shared.statistics.ledger_set import MARK_KIND, Cut, EntrySet, LedgerReader, Mark
 from services.tally import worker
 from tests.chaos.simulated import disk
 from tests.chaos.simulated.agency import event
@@ -314,6 +314,10 @@ class World:
         end = self.oracle.end()
         for topic, count in self.ledgers.items():
             for partition in range(count):
+                name = f"{self.feed}/{partition}"
+                wanted = {name: end[name]} if topic == self.tallies else end
+                if self._marked(topic, partition) != wanted:
+                    return f"{topic}/{partition} is marked {self._marked(topic, partition)}, the log ends at {wanted}"
                 reader, held = LedgerReader(self.folds[topic]), EntrySet()
                 for record in self.broker.topics[topic][partition].records:
                     kind = dict(record.headers).get("kind")
@@ -321,8 +325,6 @@ class World:
                     reader.read(record.key.decode(), record.value, kind)
                     if kind != MARK_KIND:
                         held.put(record.key.decode(), record.value)
-                name = f"{self.feed}/{partition}"
-                wanted = {name: end[name]} if topic == self.tallies else end
                 if reader.adopted is None or reader.adopted.cut != wanted:
                     return f"{topic}/{partition} is at {reader.adopted and reader.adopted.cut}, the log at {wanted}"
                 if reader.pending_entries:
@@ -333,6 +335,13 @@ class World:
         if letters != {key for n in range(self.partitions) for key in self.oracle.at(n, end[f"{self.feed}/{n}"]).letters}:
             return "dead letters are missing or too many"
         return ""
+
+    def _marked(self, topic: str, partition: int) -> Cut | None:
+        """The cut of the newest mark. Until that is the log's end there is no use in reading the whole ledger."""
+        for record in reversed(self.broker.topics[topic][partition].records):
+            if record.value is not None and dict(record.headers).get("kind") == MARK_KIND:
+                return Mark.from_bytes(record.value).cut
+        return None
 
     def _truth(self, topic: str, partition: int) -> dict[str, bytes]:
         end = self.oracle.end()
