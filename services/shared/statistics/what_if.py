@@ -96,9 +96,10 @@ def arrival(stocks: Sequence[float], last_quarter: int, target: float) -> Arriva
         return Absent("a pace is between numbers above 0")
     if recent[-1] >= target:
         return Absent("the target is reached")
-    line = scipy.stats.linregress(np.arange(len(recent)), np.log(recent))
-    half = float(scipy.stats.t.ppf(0.975, len(recent) - 2)) * line.stderr
-    slopes = [float(line.slope + off) for off in (-half, 0.0, half)]
+    (slope, _), covariance = np.polyfit(np.arange(len(recent)), np.log(recent), 1, cov=True)
+    # Student's t, of as many degrees of freedom as there are points beyond the two that make a line.
+    half = float(scipy.special.stdtrit(len(recent) - 2, 0.975) * np.sqrt(covariance[0, 0]))
+    slopes = [float(slope + off) for off in (-half, 0.0, half)]
     lower, growth, upper = (100 * (exp(QUARTERS_PER_YEAR * slope) - 1) for slope in slopes)
     latest, year, earliest = (_year(float(recent[-1]), target, slope, last_quarter) for slope in slopes)
     if year is None or earliest is None:

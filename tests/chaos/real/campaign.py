@@ -157,9 +157,7 @@ class Campaign:
     async def _progress(self, name: str) -> bool:
         """Whether this process has done what it is there for, since it started."""
         if name == "dissemination":
-            assert self.stack.http is not None
-            async with self.stack.http.get(f"{self.stack.entries()[name].url}/") as page:
-                return page.status == 200
+            return bool(await self.stack.page(name, "/"))
         found = await self.stack.metrics(name)
         if name in {feed.name for feed in processes.INGEST}:
             return found.get("tolqyn_ingest_records_total accepted", 0) > 0

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
@@ -167,15 +168,19 @@ class Stack:
     async def all_ready(self) -> bool:
         return not any(await asyncio.gather(*(self.not_ready(name) for name in self.services())))
 
+    async def page(self, name: str, path: str) -> str:
+        """What it answers with 200; empty while it does not."""
+        assert self.http is not None
+        try:
+            async with self.http.get(f"{self.entries()[name].url}{path}") as response:
+                return await response.text() if response.status == HTTPStatus.OK else ""
+        except (aiohttp.ClientError, TimeoutError):
+            return ""
+
     async def metrics(self, name: str) -> dict[str, float]:
         """Sums by sample name, and by name and label value. Empty while it does not answer."""
-        assert self.http is not None
         found: dict[str, float] = {}
-        try:
-            async with self.http.get(f"{self.entries()[name].url}/metrics") as response:
-                text = await response.text()
-        except (aiohttp.ClientError, TimeoutError):
-            return found
+        text = await self.page(name, "/metrics")
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 found[sample.name] = found.get(sample.name, 0.0) + sample.value

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import linregress, t
 
 from services.shared.statistics import calendar
 from services.shared.statistics.estimate import Absent
@@ -47,6 +48,19 @@ def test_a_steady_pace_arrives_in_the_quarter_that_compound_growth_says() -> Non
     found = arrives(stocks, 2 * stocks[-1])
     assert (found.earliest, found.year, found.latest) == (2034, 2034, 2034)
     assert found.growth == pytest.approx(100 * (1.02**4 - 1))
+
+
+def test_the_pace_and_its_limits_are_those_of_the_regression_of_the_textbook() -> None:
+    stocks = [1000.0, 1080.0, 1100.0, 1230.0, 1260.0, 1400.0, 1390.0]
+    line = linregress(range(len(stocks)), np.log(stocks))
+    half = t.ppf(0.975, len(stocks) - 2) * line.stderr
+    found = arrives(stocks, 5000)
+    for growth, slope in (
+        (found.growth_lower, line.slope - half),
+        (found.growth, line.slope),
+        (found.growth_upper, line.slope + half),
+    ):
+        assert growth == pytest.approx(100 * (np.exp(4 * slope) - 1))
 
 
 def test_only_the_last_three_years_make_the_present_pace() -> None:
