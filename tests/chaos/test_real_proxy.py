@@ -52,6 +52,19 @@ async def test_a_connection_that_lost_bytes_can_be_cut() -> None:
         writer.close()
 
 
+async def test_a_connection_that_was_made_while_bytes_vanished_can_be_cut_too() -> None:
+    async with echo_behind_proxy() as proxy:
+        proxy.swallow()
+        reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
+        writer.write(b"lost")
+        while proxy.swallowed_bytes < len(b"lost"):
+            await asyncio.sleep(0.01)
+        proxy.let_through()
+        proxy.reset_struck()
+        assert await asyncio.wait_for(reader.read(), 5) == b"", "it has ended"
+        writer.close()
+
+
 async def test_without_a_server_behind_it_a_connection_is_closed() -> None:
     proxy = Proxy(lambda: 1)
     await proxy.start()

@@ -38,7 +38,7 @@ class Proxy:
         self._swallows = False
 
     def reset_struck(self) -> None:
-        """Close the connections that lost bytes, as a firewall may do at last."""
+        """Close the connections that lost bytes, those too that were made meanwhile, as a firewall may do at last."""
         self._drop(self._struck)
 
     def _drop(self, writers: list[asyncio.StreamWriter]) -> None:
@@ -52,6 +52,8 @@ class Proxy:
             writer.transport.abort()
             return
         self._open |= {writer, far_writer}
+        if self._swallows:
+            self._struck += [writer, far_writer]
         try:
             await asyncio.gather(self._pipe(reader, far_writer), self._pipe(far_reader, writer))
         finally:
