@@ -181,6 +181,7 @@ async def test_what_is_no_plain_file_is_refused(depot: Depot, which: str, trick:
         (".ndjson.zst", zstandard.compress(BODY)[:-3], "cut off"),
         (".csv", b"a,b\n1,2\n", "header"),
     ],
+    ids=["plain as gzip", "gzip without its end", "gzip with other bytes in it", "plain as zstd", "zstd cut off", "other header"],
 )
 async def test_a_file_that_is_not_what_its_name_says_is_refused(depot: Depot, suffix: str, body: bytes, reason: str) -> None:
     depot.drop("f", body, RECORDS, suffix)
