@@ -31,10 +31,6 @@ def test_both_wilson_limits_solve_the_equation_that_defines_them(share: float, n
     assert share - 1e-12 <= found.upper <= 1 + 1e-12
 
 
-def test_the_95_percent_quantile_is_that_of_the_tables() -> None:
-    assert round(Z_95, 6) == 1.959964
-
-
 def test_the_variance_of_a_product_has_all_three_terms() -> None:
     found = product(1000, 400, 0.5, 0.01)
     variance = 0.5**2 * 400 + 1000**2 * 0.01 + 400 * 0.01
