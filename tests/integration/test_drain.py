@@ -134,12 +134,13 @@ async def test_ingest_told_to_end_under_load_ends_in_time_and_what_it_called_acc
 
 
 HANGS = """
-import asyncio, sys
+import asyncio, logging, os
 from services.shared.runtime import service
 
 async def main(context):
     await context.serve()
-    print("up", flush=True)
+    os.write(1, b"what a library prints")
+    logging.getLogger("tolqyn").info("up")
     try:
         await asyncio.Event().wait()
     finally:
@@ -156,7 +157,8 @@ def test_a_service_in_which_something_hangs_ends_in_time_too(settings: Settings,
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline() == b"up\n"
+        assert json.loads(process.stderr.readline())["message"] == "up"
         process.send_signal(signal.SIGTERM)
         assert process.wait(END_SECONDS_MAX) == 1
         assert b"did not drain" in process.stderr.read()
+        assert process.stdout.read() == b""

@@ -122,6 +122,13 @@ def set_up_logs() -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+def _close_standard_output() -> None:
+    """Nobody reads it, and libraries write to it as they like: the solver while a release is frozen, which is nobody's to know."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 async def _main(name: str, main: Callable[[ServiceContext], Awaitable[None]]) -> None:
     context = ServiceContext(name, Settings.from_env())
     loop = asyncio.get_running_loop()
@@ -154,6 +161,7 @@ async def _main(name: str, main: Callable[[ServiceContext], Awaitable[None]]) ->
 def run(name: str, main: Callable[[ServiceContext], Awaitable[None]]) -> None:
     """Run a service to its end; sets the process's exit code."""
     set_up_logs()
+    _close_standard_output()
     gc.freeze()  # what was imported stays: no use in walking through it again and again
     gc.set_threshold(GC_YOUNG_OBJECTS, *GC_OLDER_ROUNDS)
     try:

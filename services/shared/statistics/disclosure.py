@@ -267,7 +267,8 @@ def _solve(
     `whole`: among whole numbers only; `nearly`: one of these that is not far from the least.
     """
     options: dict[str, float] = {"mip_rel_gap": _NEAR} if nearly else {}
-    # Without whole numbers to find, to simplify the programme first takes longer than to solve it.
+    # Not simplified first: with whole numbers to find, HiGHS's presolve has called programmes impossible that had an answer (see
+    # test_found_by_seeds), and a cell would be less protected than it can be. At these sizes it is no slower.
     return scipy.optimize.linprog(
         objective,
         A_ub=limits,
@@ -277,7 +278,7 @@ def _solve(
         bounds=bounds,
         method="highs",
         integrality=np.ones(len(objective)) if whole or nearly else None,
-        options={"presolve": whole or nearly, **options},
+        options={"presolve": False, **options},
     )
 
 

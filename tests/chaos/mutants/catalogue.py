@@ -13,6 +13,7 @@ LETTERS = "services/shared/runtime/dead_letters.py"
 PUBLISHER = "services/indicator_publisher/publisher.py"
 RELEASE = "services/shared/statistics/release.py"
 RELEASES = "services/indicator_publisher/releases.py"
+DISCLOSURE = "services/shared/statistics/disclosure.py"
 ALIGNMENT = "services/indicator_publisher/alignment.py"
 
 
@@ -254,6 +255,10 @@ MUTANTS = (
     Mutant(
         "a publisher that is behind what is published freezes releases from what it holds",
         ((PUBLISHER, "if self._cut == self._standing.cut:  # else", "if True:  # else"),),
+    ),
+    Mutant(
+        "programmes of whole numbers are simplified before they are solved (seed 45457)",
+        ((DISCLOSURE, 'options={"presolve": False, **options}', 'options={"presolve": True, **options}'),),
     ),
     Mutant(
         "the clock is read a second time while a release goes out (seed 1945000100)",
