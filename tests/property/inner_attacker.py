@@ -152,6 +152,7 @@ class Attacker:
             constraints=LinearConstraint(self._matrix, low, high),
             bounds=Bounds(self._low, self._high),
             integrality=np.ones(len(self._low)),
+            options={"presolve": False},  # HiGHS's calls some programmes impossible that are not
         )
         assert found.status == 0, found.message
         self.witnesses.append(np.round(found.x))

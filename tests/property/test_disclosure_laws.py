@@ -60,7 +60,11 @@ def what_follows(public: list[dict[str, Any]], wanted: str, sign: int) -> int:
     objective = np.zeros(len(low))
     objective[names[len(public) - 1, wanted]] = sign
     found = milp(
-        objective, constraints=LinearConstraint(matrix, values, values), bounds=Bounds(low, high), integrality=np.ones(len(low))
+        objective,
+        constraints=LinearConstraint(matrix, values, values),
+        bounds=Bounds(low, high),
+        integrality=np.ones(len(low)),
+        options={"presolve": False},  # HiGHS's calls some programmes impossible that are not
     )
     assert found.status == 0, found.message
     return round(sign * found.fun)
