@@ -316,8 +316,9 @@ class World:
             for partition in range(count):
                 name = f"{self.feed}/{partition}"
                 wanted = {name: end[name]} if topic == self.tallies else end
-                if self._marked(topic, partition) != wanted:
-                    return f"{topic}/{partition} is marked {self._marked(topic, partition)}, the log ends at {wanted}"
+                marked = self._marked(topic, partition)
+                if marked != wanted:
+                    return f"{topic}/{partition} is marked {marked}, the log ends at {wanted}"
                 reader, held = LedgerReader(self.folds[topic]), EntrySet()
                 for record in self.broker.topics[topic][partition].records:
                     kind = dict(record.headers).get("kind")
