@@ -123,7 +123,14 @@ def mib(pid: int) -> float:
     children = process.children(recursive=True)
     if not children:
         return float(process.memory_info().rss) / MIB
-    return float(sum(p.memory_full_info().pss for p in [process, *children])) / MIB
+    return sum(map(_own_mib, [process, *children]))
+
+
+def _own_mib(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_full_info().pss) / MIB
+    except psutil.NoSuchProcess:
+        return 0.0  # PostgreSQL has a process for each connection: one ended since it was listed
 
 
 class Load:
@@ -282,6 +289,8 @@ async def run(stack: Stack, minutes: float) -> int:
         began = time.monotonic()
         await load.press(session, minutes * 60)
         seconds = time.monotonic() - began
+        if watching.done():
+            watching.result()  # it does not end by itself: this raises what it met
         watching.cancel()
         pressed = Pressed(load.tally.offered - before.offered, load.tally.taken - before.taken)
         await load.finish(session)

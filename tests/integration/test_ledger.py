@@ -235,6 +235,19 @@ async def test_two_writers_of_the_same_fold_do_not_correct_each_other(stack: Set
         assert view.sets[-1] == (2, {"a": b"2"})
 
 
+async def test_letting_go_of_what_is_not_owned_leaves_the_tail_as_it_is(stack: Settings) -> None:
+    """A worker lets go of what the group took away with every batch: nearly always nothing."""
+    async with owner(stack) as one:
+        await one.own(0, {"a": b"1"}, at(1))
+        assignment = one._tail._subscription.subscription.assignment
+        one.release([])
+        one.release([1])
+        assert one._tail._subscription.subscription.assignment is assignment
+        one.release([0])
+        await one.own(0, {"a": b"1"}, at(2))
+        assert one._tail._subscription.subscription.assignment is not assignment, "the test looks at the wrong place"
+
+
 async def test_who_lost_a_partition_writes_no_more(stack: Settings) -> None:
     async with owner(stack) as one, stranger(stack) as other:
         await one.own(0, {"a": b"1"}, at(1))

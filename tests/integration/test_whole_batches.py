@@ -1,10 +1,15 @@
 """Whole batches hold exactly what aiokafka gives record by record."""
 
 import asyncio
+import gc
+import weakref
 from types import SimpleNamespace
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 
 from services.shared.runtime import whole_batches
 from services.shared.runtime.event_log import columns as one_by_one
@@ -65,6 +70,36 @@ async def test_whole_batches_equal_records_one_by_one_from_any_offset(broker: st
     assert await read(broker, name, 0, whole=True) == one_by_one
     for start in (1, 7, 501, 2009, 2032):
         assert await read(broker, name, start, whole=True) == await read(broker, name, start, whole=False)
+
+
+async def test_what_was_read_is_freed_without_a_search_for_cycles(broker: str, topic_prefix: str) -> None:
+    """A search for cycles is rare, so that it costs nothing: whatever waits for it is as much as was fetched in minutes."""
+    name = f"{topic_prefix}freed"
+    await filled_topic(broker, name)
+    gc.collect()
+    gc.disable()
+    try:
+        assert await read(broker, name, 0, whole=True)
+        fetched = [one for one in gc.get_objects() if isinstance(one, (PartitionRecords, FetchResult))]
+    finally:
+        gc.enable()
+    assert not fetched
+
+
+def test_what_is_thrown_away_half_read_is_freed_too() -> None:
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 14)
+    builder.append(0, 0, b"key", b"value", [])
+    record_set = bytes(builder.build()) * 2
+    records = PartitionRecords(None, MemoryRecords(record_set), None, 0, None, None, False, None)
+    batches = whole_batches._WholeBatches(records, record_set)
+    gc.disable()
+    try:
+        assert next(iter(batches)).many == 1
+        gone = weakref.ref(records)
+        del records, batches
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_another_version_of_aiokafka_is_left_alone(monkeypatch) -> None:  # type: ignore[no-untyped-def]

@@ -48,7 +48,7 @@ def written(rows, codec: int, base: int, append_time: bool) -> bytes:  # type: i
 
 
 def fetched(data: list[bytes], start: int) -> list[WholeBatch]:
-    return [WholeBatch(MemoryRecords(one).next_batch(), one[COUNT_AT:], start) for one in data]
+    return [WholeBatch(MemoryRecords(one).next_batch(), memoryview(one)[COUNT_AT:], start) for one in data]
 
 
 def log(parts) -> list[bytes]:  # type: ignore[no-untyped-def]

@@ -49,7 +49,7 @@ class WholeBatch(NamedTuple):
     """A batch as it was fetched: aiokafka's reader of it, its bytes from the number of records on, and the offset to begin at."""
 
     reader: Any
-    payload: bytes
+    payload: memoryview
     first_offset: int
 
     @property
@@ -124,7 +124,7 @@ def _decompressed(batches: list[WholeBatch]) -> tuple[Bytes, Integers]:
     buffer, end = np.empty(room, np.uint8), 0
     ends = []
     for batch in batches:
-        packed = memoryview(batch.payload)[_COUNT_BYTES:]
+        packed = batch.payload[_COUNT_BYTES:]
         unpack = _UNPACK.get(batch.reader.compression_type)
         if batch.reader.magic != 2 or unpack is None:
             raise _Unusual

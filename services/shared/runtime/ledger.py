@@ -120,10 +120,12 @@ class LedgerOwner:
         return held, Mark.from_bytes(mark) if mark else None
 
     def release(self, partitions: list[int]) -> None:
-        """Stop writing these partitions, at once."""
-        for partition in partitions:
-            self._owned.pop(partition, None)
-        self._follow_owned()
+        """Stop writing these partitions, at once. Those that are not ours are no matter."""
+        ours = self._owned.keys() & set(partitions)
+        for partition in ours:
+            del self._owned[partition]
+        if ours:  # a worker asks this with every batch, and a new assignment throws away what the tail has fetched
+            self._follow_owned()
 
     def _follow_owned(self) -> None:
         if self._owned:  # an assignment starts anew: every partition must be told where to go on

@@ -51,7 +51,7 @@ class _Fetched(OrderedDict[Any, Any]):
     def __setitem__(self, tp: Any, result: Any) -> None:
         if isinstance(result, FetchResult):
             result._partition_records = _WholeBatches(
-                result._partition_records, self._responses.record_sets[tp.topic, tp.partition]
+                result._partition_records, self._responses.record_sets.pop((tp.topic, tp.partition))
             )
         super().__setitem__(tp, result)
 
@@ -77,9 +77,11 @@ class _WholeBatches:
     """Stands in for aiokafka's PartitionRecords: iterates over batches, and knows the offset to fetch next."""
 
     def __init__(self, records: Any, record_set: bytes) -> None:
+        # Its own iterator, which nobody will come to the end of, and itself refer to each other: they would keep what was fetched
+        # until Python looks for cycles, which after GC_YOUNG_OBJECTS is after hundreds of megabytes.
+        records._records_iterator = None
         self._inner = records
-        self._record_set = memoryview(record_set)
-        self._batches = self._unpack()
+        self._batches = _unpacked(records, memoryview(record_set))
 
     @property
     def next_fetch_offset(self) -> int:
@@ -89,23 +91,25 @@ class _WholeBatches:
     def __iter__(self) -> Iterator[WholeBatch]:
         return self._batches
 
-    def _unpack(self) -> Iterator[WholeBatch]:
-        inner, at = self._inner, 0
-        while inner._records.has_next():
-            batch = inner._records.next_batch()
-            begin, at = at, at + _LOG_OVERHEAD + int.from_bytes(self._record_set[at + _LENGTH_AT : at + _LOG_OVERHEAD])
-            start = inner.next_fetch_offset
-            inner.next_fetch_offset = batch.next_offset
-            if not self._is_void(batch):
-                yield WholeBatch(batch, bytes(self._record_set[begin + COUNT_AT : at]), start)
 
-    def _is_void(self, batch: Any) -> bool:
-        """Whether the batch holds no records to count: a control batch, or one of an aborted transaction."""
-        inner = self._inner
-        if batch.producer_id is not None:
-            inner._consume_aborted_up_to(batch.base_offset)
-            if batch.is_control_batch and inner._contains_abort_marker(batch):
-                inner._aborted_producers.discard(batch.producer_id)
-            if batch.is_transactional and batch.producer_id in inner._aborted_producers:
-                return True
-        return bool(batch.is_control_batch)
+def _unpacked(inner: Any, record_set: memoryview) -> Iterator[WholeBatch]:
+    """The batches of a PartitionRecords, whose next offset goes along. No method: a generator that holds its holder is a cycle."""
+    at = 0
+    while inner._records.has_next():
+        batch = inner._records.next_batch()
+        begin, at = at, at + _LOG_OVERHEAD + int.from_bytes(record_set[at + _LENGTH_AT : at + _LOG_OVERHEAD])
+        start = inner.next_fetch_offset
+        inner.next_fetch_offset = batch.next_offset
+        if not _is_void(inner, batch):
+            yield WholeBatch(batch, record_set[begin + COUNT_AT : at], start)
+
+
+def _is_void(inner: Any, batch: Any) -> bool:
+    """Whether the batch holds no records to count: a control batch, or one of an aborted transaction."""
+    if batch.producer_id is not None:
+        inner._consume_aborted_up_to(batch.base_offset)
+        if batch.is_control_batch and inner._contains_abort_marker(batch):
+            inner._aborted_producers.discard(batch.producer_id)
+        if batch.is_transactional and batch.producer_id in inner._aborted_producers:
+            return True
+    return bool(batch.is_control_batch)
