@@ -73,4 +73,4 @@ lock:
 
 clean: down
 	rm -rf .venv .venv-bench "$${TOLQYN_HOME:-.tolqyn}" .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find services schemas tests bench -name __pycache__ -prune -exec rm -rf {} +
+	find services schemas tools tests bench -name __pycache__ -prune -exec rm -rf {} +

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from services.shared.runtime.embedded import kafka
-from services.shared.runtime.embedded.children import running
-from services.shared.runtime.embedded.ports import free_port
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.kafka import clients
+from services.shared.runtime.process.settings import Settings
+from tools.stack.embedded import kafka
+from tools.stack.embedded.children import running
+from tools.stack.embedded.ports import free_port
 
 _running: list[Settings] = []  # of the run's broker, while there is one
 
@@ -42,7 +43,7 @@ def _new_broker() -> Iterator[Settings]:
     server.prepare()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # every probe of a broker that still starts would be an error
     try:
-        with running(server, lambda: kafka.answers(server.bootstrap_servers), home / "kafka.log"):
+        with running(server, lambda: clients.answers(server.bootstrap_servers), home / "kafka.log"):
             settings = Settings.from_env({"TOLQYN_HOME": str(home)})
             yield replace(settings, bootstrap_servers=server.bootstrap_servers, listen_port=free_port({port}))
     finally:

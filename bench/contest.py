@@ -20,9 +20,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from bench.clock import ProcessClock
 from bench.oracle import Counts
-from services.shared.runtime.embedded.children import dies_with_parent
-from services.shared.runtime.errors import Failure
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.process.errors import Failure
+from services.shared.runtime.process.settings import Settings
+from tools.stack.embedded.children import dies_with_parent
 
 PARTITIONS = 12
 QUIET_SECONDS = 12.0  # after its last record and its last result: every contestant emits at least every five seconds

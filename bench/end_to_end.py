@@ -16,8 +16,8 @@ import yaml
 
 from bench import stack
 from schemas.feeds import FEEDS
-from services.shared.runtime.settings import Settings
-from services.simulate.targets_file import BUNDLED
+from services.shared.runtime.process.settings import Settings
+from tools.simulate.targets_file import BUNDLED
 
 CROSSINGS = "border-crossings"
 QUARTER = "2025-Q2"  # 8.57 million crossings at full scale

@@ -26,15 +26,15 @@ from bench.events import Shape
 from bench.table import number, printed
 from bench.tally_run import empty_ledger
 from bench.topic import FEED, TOPIC, fill, named
-from services.cli import processes
-from services.shared.runtime.embedded.ports import free_port
-from services.shared.runtime.errors import Failure
-from services.shared.runtime.run_store import LAYOUT, Manifest, RunStore
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import load_topics
-from services.shared.statistics.contribution import NEVER, ZERO, pack
-from services.shared.statistics.index import Run, filter_of, next_merge
+from services.shared.runtime.kafka.topics import load_topics
+from services.shared.runtime.process.errors import Failure
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.folding.contribution import NEVER, ZERO, pack
+from services.shared.statistics.folding.index import Run, filter_of, next_merge
+from services.tally.run_store import LAYOUT, Manifest, RunStore
 from services.tally.worker import FOLD
+from tools.stack import processes
+from tools.stack.embedded.ports import free_port
 
 INDEXED, INDEXED_QUICK = (1_000_000, 5_000_000, 20_000_000, 50_000_000), (1_000_000, 20_000_000)
 INDEXED_RESTART = 20_000_000  # a year of border crossings; the target is set at this size

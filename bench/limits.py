@@ -15,9 +15,9 @@ from bench.events import submissions
 from bench.peers.job import Job
 from bench.table import number, printed
 from bench.topic import FEED, TOPIC
-from services.shared.runtime.embedded import jars
-from services.shared.runtime.settings import Settings
-from services.shared.statistics.feeds import RULES
+from services.shared.feeds.rules import RULES
+from services.shared.runtime.process.settings import Settings
+from tools.stack.embedded import jars
 
 DECODE_SUBMISSIONS = 50  # a million records
 FETCH_SECONDS_MAX = 120

@@ -24,13 +24,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from bench import stack
 from bench.events import SUBMISSION_RECORDS, Lines
 from bench.topic import append
-from services.cli import local
 from services.shared.ingest.http import PATH
-from services.shared.runtime import kafka
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import load_topics
-from services.shared.statistics.calendar import day_label, local_day, quarter_label, quarter_of
-from services.shared.statistics.ledger_set import MARK_KIND, Cut, Mark, is_behind
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.kafka.topics import load_topics
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.ledger_set import MARK_KIND, Cut, Mark, is_behind
+from services.shared.statistics.terms.calendar import day_label, local_day, quarter_label, quarter_of
+from tools.stack import local
 
 FEED = "border-crossings"
 EVENTS, INDICATORS = f"events.{FEED}.v1", "indicators.v1"

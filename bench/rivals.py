@@ -24,9 +24,9 @@ from bench.pathway_results import Changes
 from bench.peers.job import Job
 from bench.table import number, printed
 from bench.topic import TOPIC, fill, named
-from services.shared.runtime.embedded import jars
-from services.shared.runtime.embedded.children import dies_with_parent
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.process.settings import Settings
+from tools.stack.embedded import jars
+from tools.stack.embedded.children import dies_with_parent
 
 RIVALS_PYTHON = Path(".venv-bench/bin/python")
 THREADS = 2  # stream threads, workers: as many as the reference machine has cores

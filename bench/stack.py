@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from services.cli import local, processes
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.process.settings import Settings
+from tools.stack import local, processes
 
 PORTS = range(18080, 28080, 40)  # where to look for a free block: below the ports that the system gives out by itself
 COMMAND_SECONDS_MAX = 240
@@ -45,7 +45,7 @@ def _interrupted(_: int, __: FrameType | None) -> None:
 def tolqyn(*arguments: str) -> str:
     """Run the command for the stack of this environment; its output. Raises CalledProcessError."""
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli", *arguments], capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=True
+        [sys.executable, "-m", "tools.command", *arguments], capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=True
     )
     return done.stdout
 

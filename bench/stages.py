@@ -17,13 +17,13 @@ from aiokafka import TopicPartition
 
 from bench.table import number, printed
 from bench.topic import FEED, TOPIC
-from services.shared.runtime import batch_columns, whole_batches
-from services.shared.runtime.kafka import consumer
-from services.shared.runtime.run_store import RunStore
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import load_topics
-from services.shared.statistics.feeds import RULES
+from services.shared.feeds.rules import RULES
+from services.shared.runtime.kafka import batch_columns, whole_batches
+from services.shared.runtime.kafka.clients import consumer
+from services.shared.runtime.kafka.topics import load_topics
+from services.shared.runtime.process.settings import Settings
 from services.tally import decode, partition, worker
+from services.tally.run_store import RunStore
 
 POLL_MS = 200
 CUT_RECORDS = 160_000  # of one partition between two cuts: what five seconds bring while tally catches up

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from services.shared.runtime.embedded import jars
-from services.shared.runtime.errors import ConfigurationError, TolqynError
+from services.shared.runtime.process.errors import ConfigurationError, TolqynError
+from tools.stack.embedded import jars
 
 SOURCES = sorted((Path(__file__).parent / "peers").glob("*.java"))
 PEER, CONSUMER = "KafkaStreamsPeer", "JavaConsumer"

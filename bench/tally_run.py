@@ -14,13 +14,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from bench.contest import Contestant, Told
 from bench.oracle import Counts
 from bench.topic import FEED
-from services.cli import processes
-from services.shared.runtime.embedded.ports import free_port
-from services.shared.runtime.errors import Unavailable
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import ensure_topics
-from services.shared.statistics.ledger_set import MARK_KIND, Mark
-from services.shared.statistics.sheet import decode
+from services.shared.runtime.kafka.topics import ensure_topics
+from services.shared.runtime.process.errors import Unavailable
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.ledger_set import MARK_KIND, Mark
+from services.shared.statistics.folding.sheet import decode
+from tools.stack import processes
+from tools.stack.embedded.ports import free_port
 
 SHEETS = f"tallies.{FEED}.v1"
 DELETE_SECONDS_MAX = 20.0  # takes a tenth of one

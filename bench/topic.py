@@ -13,10 +13,10 @@ from zlib import crc32
 
 from bench.broker import running_broker
 from bench.events import Lines, Shape, submissions
-from services.shared.runtime.errors import Failure
-from services.shared.runtime.producer import EventProducer
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import ensure_topics, load_topics
+from services.shared.runtime.kafka.producer import EventProducer
+from services.shared.runtime.kafka.topics import ensure_topics, load_topics
+from services.shared.runtime.process.errors import Failure
+from services.shared.runtime.process.settings import Settings
 
 FEED = "border-crossings"
 TOPIC = f"events.{FEED}.v1"

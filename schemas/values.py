@@ -33,7 +33,7 @@ class Aggregate(TypedDict):
     """aggregates.quarterly.v1: one absolute count; the measure's dimensions stand beside it under their own names, as strings.
 
     The measure `reference` is no count but a reference figure that stands, with all its fields. `reporting` and `corrections` say,
-    by quarter and feed, how late records came and what became of them: services/shared/statistics/reporting.py.
+    by quarter and feed, how late records came and what became of them: services/shared/statistics/aggregation/reporting.py.
     """
 
     measure: str

@@ -17,11 +17,12 @@ import psycopg
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from services.cli.processes import CONTRACT_PORTS
-from services.shared.runtime.embedded import kafka, postgres
-from services.shared.runtime.embedded.children import running
-from services.shared.runtime.embedded.ports import free_port, is_free
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.kafka import clients
+from services.shared.runtime.process.settings import Settings
+from tools.stack.embedded import kafka, postgres
+from tools.stack.embedded.children import running
+from tools.stack.embedded.ports import free_port, is_free
+from tools.stack.processes import CONTRACT_PORTS
 
 # Below the range from which stacks take the ports of their other processes: one stack never stands in another's way.
 STACK_PORTS = (10_000, 19_000)
@@ -114,7 +115,7 @@ def broker(pytestconfig: pytest.Config) -> Iterator[str]:
     server = kafka.EmbeddedKafka(folder / "kafka", port, free_port({port}))
     server.prepare()
     try:
-        with running(server, lambda: kafka.answers(server.bootstrap_servers), folder / "kafka.log"):
+        with running(server, lambda: clients.answers(server.bootstrap_servers), folder / "kafka.log"):
             yield server.bootstrap_servers
     finally:
         shutil.rmtree(folder)

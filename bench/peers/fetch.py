@@ -8,9 +8,9 @@ import time
 
 from bench.peers.job import Job
 from bench.topic import TOPIC
-from services.shared.runtime.event_log import EventLog, opened
-from services.shared.runtime.service import GC_OLDER_ROUNDS, GC_YOUNG_OBJECTS
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.kafka.event_log import EventLog, opened
+from services.shared.runtime.process.service import GC_OLDER_ROUNDS, GC_YOUNG_OBJECTS
+from services.shared.runtime.process.settings import Settings
 
 
 async def main() -> None:

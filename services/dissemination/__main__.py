@@ -7,10 +7,10 @@ from services.dissemination.app import Pages, add_routes
 from services.dissemination.figure import VINTAGES_READ_MAX
 from services.dissemination.sdmx import web as sdmx
 from services.dissemination.sdmx.archive import StoreArchive
-from services.shared.runtime.errors import Unavailable
-from services.shared.runtime.service import ServiceContext, run
-from services.shared.runtime.store import Snapshot, Store
-from services.shared.runtime.vintages import Vintage, vintages
+from services.shared.runtime.postgres.store import Snapshot, Store
+from services.shared.runtime.postgres.vintages import Vintage, vintages
+from services.shared.runtime.process.errors import Unavailable
+from services.shared.runtime.process.service import ServiceContext, run
 
 LOOK_SECONDS = 2.0  # how soon readiness follows the database when nobody asks for a page
 

@@ -18,12 +18,12 @@ from aiohttp import web
 from services.dissemination import bulletin, figure, methods, page, quality
 from services.dissemination.figures import Key
 from services.dissemination.wording import LANGUAGE_DEFAULT, LANGUAGES, parse_period, wording
-from services.shared.runtime import metrics
-from services.shared.runtime.errors import Unavailable
+from services.shared.runtime.process import metrics
+from services.shared.runtime.process.errors import Unavailable
 
 if TYPE_CHECKING:
-    from services.shared.runtime.store import Snapshot
-    from services.shared.runtime.vintages import Vintage
+    from services.shared.runtime.postgres.store import Snapshot
+    from services.shared.runtime.postgres.vintages import Vintage
 
 SECURITY_HEADERS = {
     # No scripts at all, nothing from elsewhere, in nobody's frame.

@@ -21,7 +21,7 @@ from services.dissemination.targets import outlook
 from services.dissemination.wording import EN_DASH, LANGUAGE_DEFAULT, parse_period, quarters_before, wording
 
 if TYPE_CHECKING:
-    from services.shared.runtime.store import Snapshot
+    from services.shared.runtime.postgres.store import Snapshot
 
 # The countries that a table of shares names besides those of the article: enough to be of use, few enough to read.
 COUNTRIES_MAX = 8

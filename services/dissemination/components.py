@@ -8,7 +8,7 @@ from typing import Any
 
 from services.dissemination.figures import Key
 from services.dissemination.wording import quarters_before
-from services.shared.statistics.observation import TOTAL
+from services.shared.statistics.exchange.observation import TOTAL
 
 Figure = tuple[Key, str]  # a figure and its period
 

@@ -20,14 +20,14 @@ from services.dissemination.origins import origin
 from services.dissemination.parts import assumptions, banner, records_of, stated
 from services.dissemination.quality import has_report
 from services.dissemination.wording import Wording, wording
-from services.shared.statistics.calendar import last_quarter_of_period, quarter_label
-from services.shared.statistics.observation import DIMENSIONS, FREE, NOT_APPLICABLE, SUPPRESSED, TOTAL
-from services.shared.statistics.release import parse_name
-from services.shared.statistics.sdmx_csv import STRUCTURE_ID
+from services.shared.statistics.exchange.observation import DIMENSIONS, FREE, NOT_APPLICABLE, SUPPRESSED, TOTAL
+from services.shared.statistics.publication.release import parse_name
+from services.shared.statistics.publication.sdmx_csv import STRUCTURE_ID
+from services.shared.statistics.terms.calendar import last_quarter_of_period, quarter_label
 
 if TYPE_CHECKING:
-    from services.shared.runtime.store import Snapshot
-    from services.shared.runtime.vintages import Vintage
+    from services.shared.runtime.postgres.store import Snapshot
+    from services.shared.runtime.postgres.vintages import Vintage
 
 VINTAGES_SHOWN_MAX = 500  # about 150 kB of page; publication is continuous, so a figure may have thousands
 VINTAGES_READ_MAX = VINTAGES_SHOWN_MAX + 1  # one more tells the change of the last, and that there are older ones

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.indicators import Statement, catalogue
 from services.dissemination.wording import Wording, parse_period
-from services.shared.statistics.areas import GROUPS
-from services.shared.statistics.observation import NOT_APPLICABLE, SUPPRESSED, TOTAL, series_key
-from services.shared.statistics.simulated import is_thinned
+from services.shared.statistics.exchange.observation import NOT_APPLICABLE, SUPPRESSED, TOTAL, series_key
+from services.shared.statistics.publication.simulated import is_thinned
+from services.shared.statistics.terms.areas import GROUPS
 
 if TYPE_CHECKING:
-    from services.shared.runtime.store import Published, Snapshot
+    from services.shared.runtime.postgres.store import Published, Snapshot
 
 EQUAL, DIFFERS, NOT_COMPARED = "equal", "differs", ""
 # A float that was computed as a ratio may lie this far, relatively, beside the half step it stands on.

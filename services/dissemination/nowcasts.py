@@ -8,7 +8,7 @@ from typing import Any
 from services.dissemination.figures import Figures, Key, Row, address
 from services.dissemination.layout import Assumptions, Section
 from services.dissemination.parts import assumptions, section, table
-from services.shared.statistics.open_quarter import METHOD, PUBLISHED
+from services.shared.statistics.estimation.open_quarter import METHOD, PUBLISHED
 
 INDICATORS = tuple(indicator for flows in PUBLISHED.values() for indicator, _ in flows.values())
 

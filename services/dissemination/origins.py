@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.shared.statistics.observation import NOT_APPLICABLE
+from services.shared.statistics.exchange.observation import NOT_APPLICABLE
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from services.dissemination.figures import Figures, Key, Row
 from services.dissemination.wording import parse_period, quarters_before
 
 if TYPE_CHECKING:
-    from services.shared.runtime.store import Published
+    from services.shared.runtime.postgres.store import Published
 
 QUARTERS_CHARTED_MAX = 9  # two years and the same quarter before them
 ROLLING_DAYS_CHARTED = 366  # the rolling quarter of a year, both ends included

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from services.dissemination.wording import LANGUAGE_DEFAULT, NO_BREAK_SPACE, Wording, parse_period, wording
-from services.shared.statistics.nowcast import DELAY_DAYS
-from services.shared.statistics.quality import (
+from services.shared.statistics.folding.sheet import DELAY_DAYS
+from services.shared.statistics.publication.quality import (
     COMPLETENESS_MIN,
     CORRECTED_SHARE_MAX,
     LATE,
@@ -21,7 +21,7 @@ from services.shared.statistics.quality import (
 )
 
 if TYPE_CHECKING:
-    from services.shared.runtime.store import Snapshot
+    from services.shared.runtime.postgres.store import Snapshot
 
 GOOD, DOUBT, SILENT = "good", "doubt", "silent"
 DECIMALS = 1  # of shares, as those of the indicators

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from services.dissemination.wording import Wording
 
 if TYPE_CHECKING:
-    from services.shared.runtime.store import Snapshot
+    from services.shared.runtime.postgres.store import Snapshot
 
 CALENDAR = "calendar"  # key of the annex that has the calendar's instants
 

@@ -7,9 +7,9 @@ from datetime import date
 
 from services.dissemination.figures import Figures
 from services.dissemination.layout import Facts
-from services.shared.statistics.calendar import parse_quarter
-from services.shared.statistics.estimate import Absent
-from services.shared.statistics.what_if import Arrival, Outlook, of_students
+from services.shared.statistics.estimation.estimate import Absent
+from services.shared.statistics.estimation.what_if import Arrival, Outlook, of_students
+from services.shared.statistics.terms.calendar import parse_quarter
 
 PERSONS = "persons"
 DECIMALS = 1  # of growth in percent, as FOREIGN_STUDENTS_GROWTH_REQUIRED is published

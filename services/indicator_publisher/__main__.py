@@ -1,7 +1,7 @@
 """Indicator publisher: turns one cut of aggregates and estimates into one publication."""
 
 from services.indicator_publisher.publisher import Publisher
-from services.shared.runtime.service import ServiceContext, run
+from services.shared.runtime.process.service import ServiceContext, run
 
 
 async def main(context: ServiceContext) -> None:

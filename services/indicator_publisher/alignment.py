@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from services.shared.runtime.ledger import Adoption
-from services.shared.statistics.ledger_set import Changes, Mark
+from services.shared.runtime.kafka.ledger import Adoption
+from services.shared.statistics.exchange.ledger_set import Changes, Mark
 
 # Sets that wait for their counterpart. Estimates follow aggregates within milliseconds; if they are away for long, the older sets
 # become one: their own cuts can no longer be published, but later ones can.

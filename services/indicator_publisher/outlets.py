@@ -5,10 +5,10 @@ from typing import Any
 
 import orjson
 
-from services.shared.runtime.ledger import LedgerOwner, Position
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Outcome, Published, Snapshot, Standing
-from services.shared.statistics.ledger_set import Changes
+from services.shared.runtime.kafka.ledger import LedgerOwner, Position
+from services.shared.runtime.postgres.store import Outcome, Published, Snapshot, Standing
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.ledger_set import Changes
 
 INDICATORS, QUALITY = "indicators.v1", "quality.v1"
 

@@ -18,16 +18,16 @@ from services.indicator_publisher.alignment import Aligned, Alignment
 from services.indicator_publisher.outlets import Outlets
 from services.indicator_publisher.qualities import Qualities
 from services.indicator_publisher.releases import Place, Releases
-from services.shared.runtime import metrics
-from services.shared.runtime.errors import ConfigurationError, Unavailable
-from services.shared.runtime.ledger import LedgerFollower, rest_after
-from services.shared.runtime.release_dates import release_calendar
-from services.shared.runtime.release_store import ReleaseStore
-from services.shared.runtime.service import ServiceContext
-from services.shared.runtime.store import Annex, Outcome, Publication, Snapshot, Standing
-from services.shared.statistics.indicators import observations
-from services.shared.statistics.inner_cells import release_cells
-from services.shared.statistics.ledger_set import Changes, Cut, is_behind
+from services.shared.runtime.kafka.ledger import LedgerFollower, rest_after
+from services.shared.runtime.postgres.release_store import ReleaseStore
+from services.shared.runtime.postgres.store import Annex, Outcome, Publication, Snapshot, Standing
+from services.shared.runtime.process import metrics
+from services.shared.runtime.process.errors import ConfigurationError, Unavailable
+from services.shared.runtime.process.release_dates import release_calendar
+from services.shared.runtime.process.service import ServiceContext
+from services.shared.statistics.exchange.ledger_set import Changes, Cut, is_behind
+from services.shared.statistics.publication.indicators import observations
+from services.shared.statistics.publication.inner_cells import release_cells
 
 FOLD = 1  # version of the indicators' formulas
 INPUT_FOLD = 3  # version of aggregates and estimates that they understand

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from services.shared.runtime.store import Annex
-from services.shared.statistics.observation import Figure
-from services.shared.statistics.quality import HEADLINE_SERIES, Reports, Sources
+from services.shared.runtime.postgres.store import Annex
+from services.shared.statistics.exchange.observation import Figure
+from services.shared.statistics.publication.quality import HEADLINE_SERIES, Reports, Sources
 
 Key = tuple[str, str]
 Units = Mapping[str, tuple[str, int]]

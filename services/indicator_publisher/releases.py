@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from services.shared.runtime.release_store import Freezing, Frozen, ReleaseStore, Request
-from services.shared.runtime.store import Annex, Outcome, Publication, Snapshot, Standing, annex_of, bare
-from services.shared.statistics import release
-from services.shared.statistics.observation import DIMENSIONS, FINAL, TOTAL, Observation
-from services.shared.statistics.release import ReleaseCalendar, Released
-from services.shared.statistics.revisions import revision_table
+from services.shared.runtime.postgres.release_store import Freezing, Frozen, ReleaseStore, Request
+from services.shared.runtime.postgres.store import Annex, Outcome, Publication, Snapshot, Standing, annex_of, bare
+from services.shared.statistics.exchange.observation import DIMENSIONS, FINAL, TOTAL, Observation
+from services.shared.statistics.publication import release
+from services.shared.statistics.publication.release import ReleaseCalendar, Released
+from services.shared.statistics.publication.revisions import revision_table
 
 # A release that could not be frozen in time (the publisher was away, or had no figures of the period) goes out late; after that
 # long only when somebody asks for it: a stack that is filled with old figures must not release them all by itself.

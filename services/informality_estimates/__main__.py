@@ -1,8 +1,8 @@
 """Informality estimates: survey, benchmark and residual estimates of informal work, cut by cut."""
 
 from services.informality_estimates.stage import AGGREGATES_FOLD, FOLD, EstimatesStage
-from services.shared.runtime.faust_stage import StageHost
-from services.shared.runtime.service import ServiceContext, run
+from services.shared.runtime.kafka.faust_stage import StageHost
+from services.shared.runtime.process.service import ServiceContext, run
 
 NAME = "informality-estimates"
 

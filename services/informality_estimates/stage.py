@@ -4,11 +4,11 @@ from typing import Any
 
 import orjson
 
-from services.shared.runtime.ledger import Adoption, Position
-from services.shared.statistics.informality import MEASURES, estimates
-from services.shared.statistics.ledger_set import Changes, Mark
-from services.shared.statistics.open_quarter import Nowcasts
-from services.shared.statistics.reporting import MEASURE as REPORTING
+from services.shared.runtime.kafka.ledger import Adoption, Position
+from services.shared.statistics.aggregation.reporting import MEASURE as REPORTING
+from services.shared.statistics.estimation.informality import MEASURES, estimates
+from services.shared.statistics.estimation.open_quarter import Nowcasts
+from services.shared.statistics.exchange.ledger_set import Changes, Mark
 
 FOLD = 3  # version of the estimators
 AGGREGATES_FOLD = 3  # version of the aggregates that they understand

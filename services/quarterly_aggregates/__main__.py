@@ -1,9 +1,9 @@
 """Quarterly aggregates: adds the day sheets of all feeds up to quarters and the rolling quarter, cut by cut."""
 
 from services.quarterly_aggregates.stage import FOLD, TALLY_FOLD, AggregatesStage
-from services.shared.runtime.faust_stage import StageHost
-from services.shared.runtime.service import ServiceContext, run
-from services.shared.runtime.topics import load_topics
+from services.shared.runtime.kafka.faust_stage import StageHost
+from services.shared.runtime.kafka.topics import load_topics
+from services.shared.runtime.process.service import ServiceContext, run
 
 NAME = "quarterly-aggregates"
 

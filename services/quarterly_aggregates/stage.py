@@ -1,8 +1,8 @@
 """Sheets in, aggregates out: holds the newest whole set of every tally partition and what they add up to."""
 
-from services.shared.runtime.ledger import Adoption, Position
-from services.shared.statistics.aggregates import Aggregates
-from services.shared.statistics.ledger_set import Changes, Cut, Mark
+from services.shared.runtime.kafka.ledger import Adoption, Position
+from services.shared.statistics.aggregation.aggregates import Aggregates
+from services.shared.statistics.exchange.ledger_set import Changes, Cut, Mark
 
 FOLD = 3  # version of the rules by which sheets become aggregates
 TALLY_FOLD = 2  # version of the sheets that these rules add up: never a sum over two

@@ -2,9 +2,9 @@
 
 import os
 
-from services.shared.runtime.errors import ConfigurationError
-from services.shared.runtime.service import ServiceContext, run
-from services.shared.statistics.feeds import RULES
+from services.shared.feeds.rules import RULES
+from services.shared.runtime.process.errors import ConfigurationError
+from services.shared.runtime.process.service import ServiceContext, run
 from services.tally.worker import TallyWorker
 
 FEED = os.environ.get("TOLQYN_FEED", "")

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from services.shared.statistics.contribution import NEVER, NOTHING, Integers, Packed, pack
-from services.shared.statistics.feeds import FeedRules, countable
-from services.shared.statistics.key_hash import hashes
-from services.shared.statistics.records import Headers, Records, Texts, distinct_values
+from services.shared.feeds.rules import FeedRules, countable
+from services.shared.statistics.exchange.records import Headers, Records, Texts, distinct_values
+from services.shared.statistics.folding.contribution import NEVER, NOTHING, Integers, Packed, pack
+from services.shared.statistics.folding.key_hash import hashes
 
 SCHEMA_MAJOR = 1  # of the event values that these rules understand
 VERSION_MAX = (1 << 53) - 1  # of a record, by contract

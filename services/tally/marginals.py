@@ -12,7 +12,8 @@
 
 import numpy as np
 
-from services.shared.statistics.contribution import (
+from services.shared.feeds.flows import FLOWS, flow_of
+from services.shared.statistics.folding.contribution import (
     NOTHING,
     ZERO,
     Counts,
@@ -25,11 +26,8 @@ from services.shared.statistics.contribution import (
     slot_ends,
     starting,
 )
-from services.shared.statistics.flows import FLOWS, flow_of
-from services.shared.statistics.fold import Resolved
-from services.shared.statistics.nowcast import DELAY_DAYS
-from services.shared.statistics.reporting import CONFLICT, CORRECTED, DELAY, WITHDRAWN
-from services.shared.statistics.sheet import MARGINAL
+from services.shared.statistics.folding.fold import Resolved
+from services.shared.statistics.folding.sheet import CONFLICT, CORRECTED, DELAY, DELAY_DAYS, MARGINAL, WITHDRAWN
 from services.tally.decode import Cells
 
 _FATES = (CORRECTED, WITHDRAWN, CONFLICT)

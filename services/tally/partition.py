@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.shared.statistics.calendar import local_days
-from services.shared.statistics.contribution import ZERO, Counts, Integers, count, merge, slot_days
-from services.shared.statistics.feeds import FeedRules
-from services.shared.statistics.fold import Resolved, resolve
-from services.shared.statistics.index import Run, distinct, filter_of, look_up, merge_runs, next_merge
-from services.shared.statistics.ledger_set import Changes
-from services.shared.statistics.records import Records, distinct_values
+from services.shared.feeds.rules import FeedRules
+from services.shared.statistics.exchange.ledger_set import Changes
+from services.shared.statistics.exchange.records import Records, distinct_values
+from services.shared.statistics.folding.contribution import ZERO, Counts, Integers, count, merge, slot_days
+from services.shared.statistics.folding.fold import Resolved, resolve
+from services.shared.statistics.folding.index import Run, distinct, filter_of, look_up, merge_runs, next_merge
+from services.shared.statistics.terms.calendar import local_days
 from services.tally.decode import Cells, Decoded, decode
 from services.tally.marginals import Marginals
 

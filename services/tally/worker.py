@@ -9,18 +9,18 @@ import logging
 import time
 from pathlib import Path
 
-from services.shared.runtime import metrics
-from services.shared.runtime.dead_letters import DeadLetters
-from services.shared.runtime.errors import ConfigurationError
-from services.shared.runtime.event_log import EventLog, Fetched, opened
-from services.shared.runtime.ledger import LedgerOwner, Position
-from services.shared.runtime.run_store import LAYOUT, Manifest, RunStore, StateLost
-from services.shared.runtime.service import ServiceContext
-from services.shared.statistics.feeds import RULES
-from services.shared.statistics.index import merge_runs, next_merge
-from services.shared.statistics.records import Records
+from services.shared.feeds.rules import RULES
+from services.shared.runtime.kafka.dead_letters import DeadLetters
+from services.shared.runtime.kafka.event_log import EventLog, Fetched, opened
+from services.shared.runtime.kafka.ledger import LedgerOwner, Position
+from services.shared.runtime.process import metrics
+from services.shared.runtime.process.errors import ConfigurationError
+from services.shared.runtime.process.service import ServiceContext
+from services.shared.statistics.exchange.records import Records
+from services.shared.statistics.folding.index import merge_runs, next_merge
 from services.tally.misfit import MISFITS, NONE_RECENT, UNREADABLE_SHARE_MAX, Recent, unreadable_share
 from services.tally.partition import Effect, PartitionFold, record_hash
+from services.tally.run_store import LAYOUT, Manifest, RunStore, StateLost
 
 FOLD = 2  # version of the rules: sheets of two versions are never added up. Raise it when the same log would give other sheets
 CUT_SECONDS_MIN = 0.5  # between two rounds of cuts: what arrives meanwhile goes into one, and is published well within two seconds

@@ -28,16 +28,16 @@ import aiohttp
 import numpy as np
 import psutil
 
-from services.cli import local
-from services.cli.processes import CONTRACT_PORTS
 from services.shared.ingest.http import PATH
-from services.shared.runtime import kafka
-from services.shared.runtime.embedded.kafka import HEAP_MIB
-from services.shared.runtime.embedded.ports import is_free
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.process.settings import Settings
 from tests.conftest import STACK_PORTS
 from tests.end_to_end.conftest import Stack
 from tests.end_to_end.test_faults import figures
+from tools.stack import local
+from tools.stack.embedded.kafka import HEAP_MIB
+from tools.stack.embedded.ports import is_free
+from tools.stack.processes import CONTRACT_PORTS
 
 FEED = "border-crossings"
 MINUTES, WARM_MINUTES = 10.0, 2.0  # of the run, and of it until everything has its size

@@ -9,16 +9,16 @@ import pytest
 from schemas.indicators import units
 from services.indicator_publisher.publisher import Publisher
 from services.indicator_publisher.releases import Releases
-from services.shared.runtime.dead_letters import DeadLetters, _Open
-from services.shared.runtime.release_dates import release_calendar
-from services.shared.runtime.release_store import Frozen, ReleaseStore, Waiting
-from services.shared.runtime.run_store import LAYOUT, Manifest
-from services.shared.runtime.service import ServiceContext
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Outcome, Publication, Snapshot, Standing
-from services.shared.statistics.inner_cells import release_cells
-from services.shared.statistics.ledger_set import MARK_KEY, MARK_KIND, EntrySet, LedgerReader, Mark
-from services.shared.statistics.release import Named
+from services.shared.runtime.kafka.dead_letters import DeadLetters, _Open
+from services.shared.runtime.postgres.release_store import Frozen, ReleaseStore, Waiting
+from services.shared.runtime.postgres.store import Outcome, Publication, Snapshot, Standing
+from services.shared.runtime.process.release_dates import release_calendar
+from services.shared.runtime.process.service import ServiceContext
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.ledger_set import MARK_KEY, MARK_KIND, EntrySet, LedgerReader, Mark
+from services.shared.statistics.publication.inner_cells import release_cells
+from services.shared.statistics.publication.release import Named
+from services.tally.run_store import LAYOUT, Manifest
 from services.tally.worker import FOLD, TallyWorker
 
 NOBODY = Settings(bootstrap_servers="127.0.0.1:1", database_url="postgresql://127.0.0.1:1/nobody")

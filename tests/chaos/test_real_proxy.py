@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.shared.runtime.embedded.ports import LOOPBACK
 from tests.chaos.real.proxy import Proxy
+from tools.stack.embedded.ports import LOOPBACK
 
 
 @asynccontextmanager

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from schemas.feeds import FEEDS
-from services.simulate.generate import simulate
-from services.simulate.targets_file import BUNDLED, load_targets
 from tests.chaos.real.traffic import RUBBISH, Agency, sent
 from tests.chaos.real.truth import CONTENT
+from tools.simulate.generate import simulate
+from tools.simulate.targets_file import BUNDLED, load_targets
 
 SCALE = Fraction(1, 1000)
 LINES = 2000

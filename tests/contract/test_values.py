@@ -11,16 +11,16 @@ import pytest
 
 from schemas import generate
 from schemas.feeds import FEEDS
+from services.shared.feeds.rules import RULES
 from services.shared.ingest.calendar_rules import latest
 from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.submission import prepare
 from services.shared.ingest.versions import VersionClock
-from services.shared.statistics.aggregates import Aggregates
-from services.shared.statistics.feeds import RULES
-from services.shared.statistics.informality import MEASURES, estimates
-from services.shared.statistics.open_quarter import nowcasts
-from services.shared.statistics.records import Records
+from services.shared.statistics.aggregation.aggregates import Aggregates
+from services.shared.statistics.estimation.informality import MEASURES, estimates
+from services.shared.statistics.estimation.open_quarter import nowcasts
+from services.shared.statistics.exchange.records import Records
 from services.tally.partition import PartitionFold
 
 EXAMPLES = Path(generate.__file__).parent / "examples"

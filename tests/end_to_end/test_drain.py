@@ -11,9 +11,9 @@ from datetime import date, datetime
 import psutil
 import pytest
 
-from services.cli.processes import SERVICES
 from tests.end_to_end.conftest import ALMATY, FEEDS, Stack
 from tests.end_to_end.test_faults import figures, open_periods, until_back
+from tools.stack.processes import SERVICES
 
 END_SECONDS_MAX = 10.0  # the promise
 UNDER_WAY_SECONDS_MAX = 60.0  # until the first of the records sent are accepted: a second or two

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from schemas.indicators import catalogue
-from services.shared.runtime.embedded.ports import free_port
-from services.shared.runtime.store import Publication, Standing, Store
-from services.shared.statistics.observation import Observation, series_key
+from services.shared.runtime.postgres.store import Publication, Standing, Store
+from services.shared.statistics.exchange.observation import Observation, series_key
+from tools.stack.embedded.ports import free_port
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_SECONDS_MAX = 60  # a page takes two seconds; a machine that does much else gets sixty

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import ensure_topics
+from services.shared.runtime.kafka.topics import ensure_topics
+from services.shared.runtime.process.settings import Settings
 from tests.integration.stages import Stages
 
 

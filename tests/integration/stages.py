@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from services.indicator_publisher.publisher import INPUT_FOLD, Publisher, utc_now
-from services.shared.runtime import kafka
-from services.shared.runtime.ledger import LedgerOwner, Position
-from services.shared.runtime.service import ServiceContext
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Standing, Store
-from services.shared.statistics.ledger_set import MARK_KIND
-from services.shared.statistics.sdmx_csv import to_csv
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.kafka.ledger import LedgerOwner, Position
+from services.shared.runtime.postgres.store import Standing, Store
+from services.shared.runtime.process.service import ServiceContext
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.ledger_set import MARK_KIND
+from services.shared.statistics.publication.sdmx_csv import to_csv
 
 AGGREGATES, ESTIMATES, INDICATORS = "aggregates.quarterly.v1", "estimates.informality.v1", "indicators.v1"
 QUALITY = "quality.v1"

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from services.dissemination.sdmx.archive import series_pattern
 from services.dissemination.sdmx.query import KEYS_MAX, parse_keys
-from services.shared.runtime.changes import changes, taken_back
-from services.shared.runtime.store import Publication, Published, Snapshot, Standing, Store
-from services.shared.statistics.observation import Observation
+from services.shared.runtime.postgres.changes import changes, taken_back
+from services.shared.runtime.postgres.store import Publication, Published, Snapshot, Standing, Store
+from services.shared.statistics.exchange.observation import Observation
 
 BEGIN = datetime(2025, 7, 1, tzinfo=UTC)
 PUBLICATIONS = 12

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from services.shared.runtime.dead_letters import DeadLetters, open_letters
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import ensure_topics
-from services.shared.statistics.records import Records
+from services.shared.runtime.kafka.dead_letters import DeadLetters, open_letters
+from services.shared.runtime.kafka.topics import ensure_topics
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.records import Records
 
 COUNT = 50
 

@@ -14,11 +14,12 @@ import aiohttp
 import pytest
 
 from schemas.feeds import FEEDS
-from services.cli.processes import INGEST, service_program
-from services.shared.runtime import kafka, stack_identity
-from services.shared.runtime.api_keys import ApiKeys
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import ensure_topics, load_topics
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.kafka import stack_identity
+from services.shared.runtime.kafka.topics import ensure_topics, load_topics
+from services.shared.runtime.process.api_keys import ApiKeys
+from services.shared.runtime.process.settings import Settings
+from tools.stack.processes import INGEST, service_program
 
 FEED = FEEDS["border-crossings"]
 END_SECONDS_MAX = 10.0  # the promise

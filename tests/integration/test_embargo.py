@@ -9,19 +9,19 @@ import psycopg
 import pytest
 from prometheus_client import REGISTRY
 
-from services.cli import release as command
 from services.dissemination import app, bulletin, page
 from services.indicator_publisher.outlets import Outlets
 from services.indicator_publisher.publisher import utc_now
-from services.shared.runtime import kafka
-from services.shared.runtime.database import schema_name
-from services.shared.runtime.errors import Failure
-from services.shared.runtime.release_store import ReleaseStore
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Outcome, Store
-from services.shared.runtime.vintages import vintages
-from services.shared.statistics.sdmx_csv import to_csv
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.postgres.database import schema_name
+from services.shared.runtime.postgres.release_store import ReleaseStore
+from services.shared.runtime.postgres.store import Outcome, Store
+from services.shared.runtime.postgres.vintages import vintages
+from services.shared.runtime.process.errors import Failure
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.publication.sdmx_csv import to_csv
 from tests.integration.stages import INDICATORS, Stages, arrivals, on_topic, publishing, standing_at, until
+from tools.command import release as command
 
 DUE = datetime(2025, 8, 14, 4, tzinfo=UTC)  # 2025-Q2 provisional by the bundled calendar: 09:00 in Almaty
 NAME = "2025-Q2.P1"

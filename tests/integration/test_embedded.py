@@ -11,12 +11,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from services.shared.runtime import stack_identity
-from services.shared.runtime.embedded import jars, postgres
-from services.shared.runtime.errors import ConfigurationError
-from services.shared.runtime.kafka import read_to_end
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import ensure_topics, load_topics
+from services.shared.runtime.kafka import stack_identity
+from services.shared.runtime.kafka.clients import read_to_end
+from services.shared.runtime.kafka.topics import ensure_topics, load_topics
+from services.shared.runtime.process.errors import ConfigurationError
+from services.shared.runtime.process.settings import Settings
+from tools.stack.embedded import jars, postgres
 
 
 async def test_topics_are_made_as_described_and_making_them_again_changes_nothing(settings: Settings) -> None:

@@ -20,19 +20,20 @@ import pytest
 import zstandard
 
 from schemas.feeds import FEEDS
-from services.cli.processes import INGEST, service_program
+from services.shared.feeds.rules import RULES
 from services.shared.ingest.service import serve_feed
-from services.shared.runtime import kafka, stack_identity
-from services.shared.runtime.api_keys import ApiKeys
-from services.shared.runtime.embedded.ports import free_port
-from services.shared.runtime.errors import ConfigurationError
-from services.shared.runtime.producer import EventProducer
-from services.shared.runtime.service import ServiceContext
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import ensure_topics
-from services.shared.statistics.feeds import RULES
-from services.shared.statistics.records import Records
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.kafka import stack_identity
+from services.shared.runtime.kafka.producer import EventProducer
+from services.shared.runtime.kafka.topics import ensure_topics
+from services.shared.runtime.process.api_keys import ApiKeys
+from services.shared.runtime.process.errors import ConfigurationError
+from services.shared.runtime.process.service import ServiceContext
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.records import Records
 from services.tally.partition import PartitionFold
+from tools.stack.embedded.ports import free_port
+from tools.stack.processes import INGEST, service_program
 
 FEED = FEEDS["border-crossings"]
 PERSON = "N-04417703-SECRET"

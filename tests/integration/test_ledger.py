@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from services.shared.runtime import kafka, ledger
-from services.shared.runtime.ledger import Adoption, LedgerFollower, LedgerOwner, Position
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import ensure_topics
-from services.shared.statistics.ledger_set import MARK_KEY, MARK_KIND, Mark
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.kafka import ledger
+from services.shared.runtime.kafka.ledger import Adoption, LedgerFollower, LedgerOwner, Position
+from services.shared.runtime.kafka.topics import ensure_topics
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.ledger_set import MARK_KEY, MARK_KIND, Mark
 
 TOPIC, FOLD = "aggregates.quarterly.v1", 1
 SECONDS_MAX = 30.0  # all of this takes milliseconds; a machine that does much else gets thirty seconds

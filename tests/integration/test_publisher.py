@@ -9,15 +9,15 @@ import psycopg
 import pytest
 
 from services.indicator_publisher.publisher import FOLD
-from services.shared.runtime import database as database_module
-from services.shared.runtime import kafka
-from services.shared.runtime.errors import ConfigurationError, Failure, Unavailable
-from services.shared.runtime.ledger import LedgerFollower
-from services.shared.runtime.release_store import ReleaseStore
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Publication, Standing, Store
-from services.shared.statistics.observation import Observation
-from services.shared.statistics.quality import NO_RELEASE
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.kafka.ledger import LedgerFollower
+from services.shared.runtime.postgres import database as database_module
+from services.shared.runtime.postgres.release_store import ReleaseStore
+from services.shared.runtime.postgres.store import Publication, Standing, Store
+from services.shared.runtime.process.errors import ConfigurationError, Failure, Unavailable
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.observation import Observation
+from services.shared.statistics.publication.quality import NO_RELEASE
 from tests.chaos.real.proxy import Proxy
 from tests.integration.stages import (
     AGGREGATES,

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from services.indicator_publisher.releases import Place, Releases
-from services.shared.runtime.errors import Failure
-from services.shared.runtime.release_store import Freezing, ReleaseStore
-from services.shared.runtime.store import Annex, Publication, Snapshot, Standing
-from services.shared.runtime.vintages import vintages
-from services.shared.statistics.observation import Observation
-from services.shared.statistics.release import parse_calendar
-from services.shared.statistics.sdmx_csv import to_csv
+from services.shared.runtime.postgres.release_store import Freezing, ReleaseStore
+from services.shared.runtime.postgres.store import Annex, Publication, Snapshot, Standing
+from services.shared.runtime.postgres.vintages import vintages
+from services.shared.runtime.process.errors import Failure
+from services.shared.statistics.exchange.observation import Observation
+from services.shared.statistics.publication.release import parse_calendar
+from services.shared.statistics.publication.sdmx_csv import to_csv
 
 CALENDAR = parse_calendar('[rule]\nprovisional_days = 45\ntime = "09:00"\nfinal_quarters = 4\nfreeze_minutes = 60\n')
 START = datetime(2025, 7, 1, tzinfo=UTC)

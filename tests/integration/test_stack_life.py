@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from services.cli import local, processes
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.process.settings import Settings
+from tools.stack import local, processes
 
 SECONDS_MAX = 120.0  # as `tolqyn up` itself waits
 NAMES = [processes.KAFKA, processes.POSTGRESQL, *(service.name for service in processes.SERVICES)]
@@ -29,7 +29,7 @@ class Stack:
         self.env = {**clean, "TOLQYN_HOME": str(home), "TOLQYN_PORT": str(port), **env}
 
     def tolqyn(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "services.cli", *words]
+        command = [sys.executable, "-m", "tools.command", *words]
         return subprocess.run(command, env=self.env, capture_output=True, text=True, check=False, timeout=SECONDS_MAX + 60)
 
     def up(self) -> str:
@@ -127,7 +127,7 @@ def test_two_stacks_share_a_cluster_by_prefix_and_ctrl_c_ends_one(
     shared = {"KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers, "DATABASE_URL": settings.database_url}
     stack = Stack(home / "first", stack_port(), TOLQYN_PREFIX=settings.prefix, **shared)
     with (home / "foreground.log").open("wb") as log:
-        command = [sys.executable, "-m", "services.cli", "up"]
+        command = [sys.executable, "-m", "tools.command", "up"]
         foreground = subprocess.Popen(command, env=stack.env, stdout=log, stderr=log, start_new_session=True)
     try:
         limit = time.monotonic() + SECONDS_MAX

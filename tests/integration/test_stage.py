@@ -4,9 +4,9 @@ import os
 import subprocess
 import sys
 
-from services.shared.runtime.embedded.ports import free_port
-from services.shared.runtime.service import EXIT_CONFIGURATION
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.process.service import EXIT_CONFIGURATION
+from services.shared.runtime.process.settings import Settings
+from tools.stack.embedded.ports import free_port
 
 END_SECONDS_MAX = 60  # it takes about four: imports, Faust's start, one question to the broker
 

@@ -23,13 +23,13 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from services.shared.runtime import kafka
-from services.shared.runtime.dead_letters import Letter, open_letters, redrive
-from services.shared.runtime.embedded.ports import free_port
-from services.shared.runtime.ledger import LedgerFollower
-from services.shared.runtime.run_store import RunStore
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import ensure_topics
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.kafka.dead_letters import Letter, open_letters, redrive
+from services.shared.runtime.kafka.ledger import LedgerFollower
+from services.shared.runtime.kafka.topics import ensure_topics
+from services.shared.runtime.process.settings import Settings
+from services.tally.run_store import RunStore
+from tools.stack.embedded.ports import free_port
 
 FEED, PARTITIONS = "work-permits", 4
 EVENTS, SHEETS = f"events.{FEED}.v1", f"tallies.{FEED}.v1"

@@ -14,22 +14,22 @@ import pytest
 from schemas.indicators import units
 from services.indicator_publisher.outlets import value_of
 from services.indicator_publisher.releases import Place, Releases
-from services.shared.runtime.database import schema_name
-from services.shared.runtime.errors import Failure
-from services.shared.runtime.kafka import producer
-from services.shared.runtime.ledger import LedgerOwner, Position
-from services.shared.runtime.release_dates import release_calendar
-from services.shared.runtime.release_store import ReleaseStore
-from services.shared.runtime.replay import replay
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Publication, Standing
-from services.shared.runtime.topics import ensure_topics
-from services.shared.statistics.inner_cells import release_cells
-from services.shared.statistics.records import joined
-from services.verify.check import Verdict, verify, verify_release
-from services.verify.inner import is_inner
-from services.verify.trace import trace
-from tests.unit.verify.log_of import PARTITIONS, Log, add_odd_records, engine
+from services.shared.runtime.kafka.clients import producer
+from services.shared.runtime.kafka.ledger import LedgerOwner, Position
+from services.shared.runtime.kafka.replay import replay
+from services.shared.runtime.kafka.topics import ensure_topics
+from services.shared.runtime.postgres.database import schema_name
+from services.shared.runtime.postgres.release_store import ReleaseStore
+from services.shared.runtime.postgres.store import Publication, Standing
+from services.shared.runtime.process.errors import Failure
+from services.shared.runtime.process.release_dates import release_calendar
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.records import joined
+from services.shared.statistics.publication.inner_cells import release_cells
+from tests.unit.tools.verify.log_of import PARTITIONS, Log, add_odd_records, engine
+from tools.verify.check import Verdict, verify, verify_release
+from tools.verify.inner import is_inner
+from tools.verify.trace import trace
 
 KEY = ("Q.ARRIVALS.UZ._T._T._Z", "2025-Q2")
 INDICATORS = "indicators.v1"

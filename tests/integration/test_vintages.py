@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from services.shared.runtime.store import Publication, Snapshot, Standing, Store
-from services.shared.runtime.vintages import vintages
-from services.shared.statistics.observation import Observation
+from services.shared.runtime.postgres.store import Publication, Snapshot, Standing, Store
+from services.shared.runtime.postgres.vintages import vintages
+from services.shared.statistics.exchange.observation import Observation
 
 SERIES, PERIOD, OTHER = "Q.ARRIVALS._T._T._T._Z", "2025-Q2", "Q.DEPARTURES._T._T._T._Z"
 BEGIN = datetime(2025, 7, 1, tzinfo=UTC)

@@ -11,10 +11,10 @@ from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from services.shared.runtime import whole_batches
-from services.shared.runtime.event_log import columns as one_by_one
-from services.shared.runtime.event_log import opened
-from services.shared.statistics.records import Records
+from services.shared.runtime.kafka import whole_batches
+from services.shared.runtime.kafka.event_log import columns as one_by_one
+from services.shared.runtime.kafka.event_log import opened
+from services.shared.statistics.exchange.records import Records
 
 WAIT_SECONDS_MAX = 30
 

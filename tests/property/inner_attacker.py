@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from services.shared.statistics.observation import Observation
+from services.shared.statistics.exchange.observation import Observation
 
 SMALL_MOST = 4  # a count of 5 or more is not small
 MANY = 100_000

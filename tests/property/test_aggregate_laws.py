@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.shared.statistics.aggregates import Aggregates
+from services.shared.statistics.aggregation.aggregates import Aggregates
 
 CIS = {"AM", "AZ", "BY", "KG", "MD", "RU", "TJ", "TM", "UZ"}
 EAEU = {"AM", "BY", "KG", "RU"}

@@ -10,9 +10,9 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.shared.runtime import batch_columns
-from services.shared.runtime.batch_columns import COUNT_AT, WholeBatch, opened
-from services.shared.statistics.records import Records, Texts
+from services.shared.runtime.kafka import batch_columns
+from services.shared.runtime.kafka.batch_columns import COUNT_AT, WholeBatch, opened
+from services.shared.statistics.exchange.records import Records, Texts
 
 SCHEMA = [("schema", b"border-crossings/1")]
 NONE, GZIP, LZ4, ZSTD = 0, 1, 3, 4

@@ -11,8 +11,17 @@ import numpy as np
 import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from services.shared.statistics.disclosure import THRESHOLD, Range, Released, Table, attack, protect, protection, two_way
-from services.shared.statistics.observation import SMALL_CELL
+from services.shared.statistics.exchange.observation import SMALL_CELL
+from services.shared.statistics.publication.disclosure import (
+    THRESHOLD,
+    Range,
+    Released,
+    Table,
+    attack,
+    protect,
+    protection,
+    two_way,
+)
 
 MANY = 10**6
 Counts = dict[tuple[str, str], int]

@@ -11,11 +11,11 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.shared.runtime.run_store import LAYOUT, Manifest, RunStore
-from services.shared.statistics.feeds import RULES
-from services.shared.statistics.records import Records
-from services.shared.statistics.sheet import decode
+from services.shared.feeds.rules import RULES
+from services.shared.statistics.exchange.records import Records
+from services.shared.statistics.folding.sheet import decode
 from services.tally.partition import PartitionFold
+from services.tally.run_store import LAYOUT, Manifest, RunStore
 
 ALMATY = ZoneInfo("Asia/Almaty")
 START = datetime(2024, 2, 29, 17, 0, tzinfo=UTC)  # an hour before Kazakhstan's clocks changed

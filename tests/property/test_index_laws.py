@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.shared.statistics.contribution import Counts, merge
-from services.shared.statistics.fold import NO_VERSION
-from services.shared.statistics.index import (
+from services.shared.statistics.folding.contribution import Counts, merge
+from services.shared.statistics.folding.fold import NO_VERSION
+from services.shared.statistics.folding.index import (
     TIER_ROWS_MIN,
     TIER_RUNS_MAX,
     Run,

@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 
 from schemas.indicators import units
-from services.shared.statistics.indicators import observations
-from services.shared.statistics.inner_cells import release_cells
-from services.shared.statistics.observation import Observation
-from services.simulate.permits import write_permits
-from services.simulate.students import write_students
-from services.simulate.targets_file import load_targets
+from services.shared.statistics.exchange.observation import Observation
+from services.shared.statistics.publication.indicators import observations
+from services.shared.statistics.publication.inner_cells import release_cells
 from tests.property.inner_attacker import EAEU, Attacker, Name, Public, narrowed, of_series
+from tools.simulate.permits import write_permits
+from tools.simulate.students import write_students
+from tools.simulate.targets_file import load_targets
 
 UNITS = units()
 MEASURES = {

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.shared.statistics.ledger_set import (
+from services.shared.statistics.exchange.ledger_set import (
     MARK_KEY,
     MARK_KIND,
     Changes,

@@ -8,8 +8,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.shared.statistics.calendar import day_number
-from services.shared.statistics.feeds import NO_DAY, RULES
+from services.shared.feeds.rules import NO_DAY, RULES
+from services.shared.statistics.terms.calendar import day_number
 
 ALMATY = ZoneInfo("Asia/Almaty")
 FIELDS = ("direction", "citizenship", "counterpart", "purpose")

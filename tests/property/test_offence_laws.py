@@ -7,9 +7,9 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.shared.statistics.feeds import RULES
-from services.shared.statistics.records import Records
-from services.shared.statistics.sheet import decode
+from services.shared.feeds.rules import RULES
+from services.shared.statistics.exchange.records import Records
+from services.shared.statistics.folding.sheet import decode
 from services.tally.partition import PartitionFold
 
 CIS, EAEU, NEITHER = {"UZ", "KG"}, {"KG"}, {"GE"}

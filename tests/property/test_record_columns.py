@@ -5,8 +5,8 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.shared.statistics.key_hash import hashes
-from services.shared.statistics.records import WORD, Stretches, Texts, distinct_values
+from services.shared.statistics.exchange.records import WORD, Stretches, Texts, distinct_values
+from services.shared.statistics.folding.key_hash import hashes
 
 texts = st.lists(st.binary(max_size=300), min_size=1, max_size=12)
 

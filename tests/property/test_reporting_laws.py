@@ -8,11 +8,11 @@ import orjson
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.shared.statistics.aggregates import Aggregates
-from services.shared.statistics.feeds import RULES
-from services.shared.statistics.records import Records
-from services.shared.statistics.reporting import flows_of
-from services.shared.statistics.sheet import decode
+from services.shared.feeds.rules import RULES
+from services.shared.statistics.aggregation.aggregates import Aggregates
+from services.shared.statistics.aggregation.reporting import flows_of
+from services.shared.statistics.exchange.records import Records
+from services.shared.statistics.folding.sheet import decode
 from services.tally.partition import PartitionFold
 from tests.property.test_fold_laws import ALMATY, START, appended, content, folded, logs, records
 

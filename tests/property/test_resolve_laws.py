@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.shared.statistics.fold import NO_VERSION, resolve
+from services.shared.statistics.folding.fold import NO_VERSION, resolve
 
 # (key, version, content): few of each, so that keys repeat, and keys that come once stand beside keys that come often.
 batches = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 4), st.integers(0, 2)), min_size=1, max_size=25)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.shared.statistics import calendar
-from services.shared.statistics.nowcast import DELAY_DAYS, Nowcast, Triangle, nowcast
+from services.shared.statistics.estimation.nowcast import Nowcast, Triangle, nowcast
+from services.shared.statistics.folding.sheet import DELAY_DAYS
+from services.shared.statistics.terms import calendar
 
 HISTORIES = 200  # of a full run: coverage is known to about 3 points
 AGES = (30, 60, 90, 105)  # days since the quarter began; it has 90 to 92

@@ -13,20 +13,20 @@ import orjson
 
 from schemas.feeds import FEEDS
 from schemas.indicators import units
+from services.shared.feeds.rules import RULES
 from services.shared.ingest.calendar_rules import latest
 from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.submission import prepare
 from services.shared.ingest.versions import VersionClock
-from services.shared.runtime.store import Published, Snapshot
-from services.shared.runtime.topics import load_topics
-from services.shared.statistics.aggregates import Aggregates
-from services.shared.statistics.feeds import RULES
-from services.shared.statistics.indicators import observations
-from services.shared.statistics.informality import MEASURES, estimates
-from services.shared.statistics.observation import Observation
-from services.shared.statistics.open_quarter import nowcasts
-from services.shared.statistics.records import Records
+from services.shared.runtime.kafka.topics import load_topics
+from services.shared.runtime.postgres.store import Published, Snapshot
+from services.shared.statistics.aggregation.aggregates import Aggregates
+from services.shared.statistics.estimation.informality import MEASURES, estimates
+from services.shared.statistics.estimation.open_quarter import nowcasts
+from services.shared.statistics.exchange.observation import Observation
+from services.shared.statistics.exchange.records import Records
+from services.shared.statistics.publication.indicators import observations
 from services.tally.partition import PartitionFold
 
 AGENCY, SECRET, KEY_ID = "local", b"k" * 32, "0" * 8

@@ -8,8 +8,8 @@ import jsonschema
 import orjson
 import pytest
 
-from services.shared.statistics.ledger_set import LedgerReader, Mark
-from services.shared.statistics.sheet import decode
+from services.shared.statistics.exchange.ledger_set import LedgerReader, Mark
+from services.shared.statistics.folding.sheet import decode
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(path for top in ("docs", "schemas", "services") for path in (ROOT / top).rglob("*.md"))])

@@ -9,9 +9,9 @@ from aiokafka import TopicPartition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.shared.runtime.ledger import LedgerFollower
-from services.shared.runtime.settings import Settings
-from services.shared.statistics.ledger_set import MARK_KEY, MARK_KIND, EntrySet, LedgerReader, Mark
+from services.shared.runtime.kafka.ledger import LedgerFollower
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.ledger_set import MARK_KEY, MARK_KIND, EntrySet, LedgerReader, Mark
 
 TOPIC, FOLD = "tallies.work-permits.v1", 1
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from schemas.indicators import units
-from services.shared.statistics.calendar import last_day, parse_quarter
-from services.shared.statistics.estimate import Interval, product, share_variance, wilson
-from services.shared.statistics.frequencies import ASSUMPTIONS, METHODS
-from services.shared.statistics.indicators import observations
-from services.shared.statistics.informality import estimates
-from services.shared.statistics.observation import series_key
-from services.shared.statistics.open_quarter import ASSUMPTIONS as NOWCAST_ASSUMPTIONS
+from services.shared.statistics.estimation.estimate import Interval, product, share_variance, wilson
+from services.shared.statistics.estimation.frequencies import ASSUMPTIONS, METHODS
+from services.shared.statistics.estimation.informality import estimates
+from services.shared.statistics.estimation.open_quarter import ASSUMPTIONS as NOWCAST_ASSUMPTIONS
+from services.shared.statistics.exchange.observation import series_key
+from services.shared.statistics.publication.indicators import observations
+from services.shared.statistics.terms.calendar import last_day, parse_quarter
 
 PAGES = Path(__file__).parents[2] / "docs" / "methods"
 PAGE_OF = {"SURVEY": "survey-share", "BENCHMARK": "benchmark", "RESIDUAL": "residual"}

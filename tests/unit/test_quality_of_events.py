@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from schemas.indicators import units
-from services.shared.statistics.quality import Reports, Sources
+from services.shared.statistics.publication.quality import Reports, Sources
 from tests.unit.chain import Chain
 
 CROSSING = {

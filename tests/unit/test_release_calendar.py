@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.shared.runtime.errors import ConfigurationError
-from services.shared.runtime.release_dates import release_calendar
-from services.shared.runtime.settings import Settings
-from services.shared.statistics.release import KINDS, parse_calendar
+from services.shared.runtime.process.errors import ConfigurationError
+from services.shared.runtime.process.release_dates import release_calendar
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.publication.release import KINDS, parse_calendar
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "release-calendar.md").read_text("utf-8")

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Protocol
 
 from services.dissemination.sdmx.query import Key
-from services.shared.runtime.changes import Change, changes, taken_back
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.store import Published, Snapshot, Store
+from services.shared.runtime.postgres.changes import Change, changes, taken_back
+from services.shared.runtime.postgres.store import Published, Snapshot, Store
+from services.shared.runtime.process.settings import Settings
 
 READS_AT_ONCE_MAX = 2  # each may take a whole publication into memory, some hundred megabytes at full size
 SNAPSHOTS_KEPT_MAX = 2  # what a publication said never changes: who asks again, for another format, does not read it again
@@ -23,10 +23,10 @@ class Archive(Protocol):
         """What was published at a moment; None if nothing was yet."""
 
     async def changes(self, keys: Sequence[Key], after: datetime | None, publication: int, count: int) -> Sequence[Change]:
-        """Changes of the keys' series, as `services.shared.runtime.changes.changes` gives them."""
+        """Changes of the keys' series, as `services.shared.runtime.postgres.changes.changes` gives them."""
 
     async def taken_back(self, keys: Sequence[Key], after: datetime, publication: int) -> Sequence[Published]:
-        """What ceased to be published, as `services.shared.runtime.changes.taken_back` gives it."""
+        """What ceased to be published, as `services.shared.runtime.postgres.changes.taken_back` gives it."""
 
 
 def series_pattern(keys: Sequence[Key]) -> str:

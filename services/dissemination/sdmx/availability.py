@@ -22,7 +22,7 @@ from services.dissemination.sdmx.query import (
     split_path,
     take_filters,
 )
-from services.shared.runtime.store import Published
+from services.shared.runtime.postgres.store import Published
 
 MODES = ("exact", "available")
 REFERENCES = ("none", "all", "dataflow", "datastructure", "conceptscheme", "codelist")

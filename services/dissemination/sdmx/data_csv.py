@@ -7,8 +7,8 @@ from typing import Any
 
 from schemas.sdmx.structures import MEASURE, structures
 from services.dissemination.sdmx.message import DELETE, KEY_IDS, DataSet, Message
-from services.shared.runtime.store import Published
-from services.shared.statistics.sdmx_csv import COLUMNS, STRUCTURE_ID, fields, instant
+from services.shared.runtime.postgres.store import Published
+from services.shared.statistics.publication.sdmx_csv import COLUMNS, STRUCTURE_ID, fields, instant
 
 ACTIONS = {"Information": "I", "Replace": "R", "Delete": "D"}
 

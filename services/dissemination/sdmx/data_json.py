@@ -20,8 +20,8 @@ from schemas.sdmx.structures import (
     structures,
 )
 from services.dissemination.sdmx.message import DELETE, KEY_IDS, DataSet, Message, key_of
-from services.shared.runtime.store import Published
-from services.shared.statistics.sdmx_csv import instant
+from services.shared.runtime.postgres.store import Published
+from services.shared.statistics.publication.sdmx_csv import instant
 
 SCHEMA = "https://raw.githubusercontent.com/sdmx-twg/sdmx-json/master/data-message/tools/schemas/2.0.0/sdmx-json-data-schema.json"
 COMPONENTS = {component.id: component for component in components(structures().structure)}

@@ -8,8 +8,8 @@ from xml.sax.saxutils import quoteattr
 from schemas.sdmx.structures import AGENCY, FLOW_URN, MEASURE, TIME
 from services.dissemination.sdmx.message import DELETE, KEY_IDS, DataSet, Message
 from services.dissemination.sdmx.structure_xml import NAMESPACES
-from services.shared.runtime.store import Published
-from services.shared.statistics.sdmx_csv import COLUMNS, fields, instant
+from services.shared.runtime.postgres.store import Published
+from services.shared.statistics.publication.sdmx_csv import COLUMNS, fields, instant
 
 SPECIFIC = "http://www.sdmx.org/resources/sdmxml/schemas/v3_0/data/structurespecific"
 STRUCTURE_ID = "KZ_MIG_1_0"

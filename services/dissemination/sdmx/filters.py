@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from schemas.sdmx.structures import DIMENSIONS, TIME
 from services.dissemination.sdmx.periods import span
 from services.dissemination.sdmx.problem import bad
-from services.shared.runtime.store import Published
+from services.shared.runtime.postgres.store import Published
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,

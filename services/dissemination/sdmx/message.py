@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from schemas.sdmx.structures import DIMENSIONS, TIME
 from services.dissemination.sdmx.query import ALL_DIMENSIONS, SERIES_ATTRIBUTES, DataQuery
-from services.shared.runtime.store import Published
+from services.shared.runtime.postgres.store import Published
 
 INFORMATION, REPLACE, DELETE = "Information", "Replace", "Delete"
 KEY_IDS = (*(dimension.id for dimension in DIMENSIONS), TIME)

@@ -16,7 +16,7 @@ from schemas.sdmx.structures import AGENCY, ATTRIBUTES, DIMENSIONS, FLOW, MEASUR
 from services.dissemination.sdmx.filters import POSITIONS, VALUES, Filter, parse_filter, parse_instant
 from services.dissemination.sdmx.problem import Problem, bad
 from services.dissemination.sdmx.versions import matches, parse_version
-from services.shared.runtime.store import Published
+from services.shared.runtime.postgres.store import Published
 
 ALL_DIMENSIONS = "AllDimensions"
 CONTEXTS = ("dataflow", "datastructure", "provisionagreement")

@@ -24,7 +24,7 @@ from schemas.sdmx.structures import (
     concept_urn,
     urn_of,
 )
-from services.shared.statistics.sdmx_csv import instant
+from services.shared.statistics.publication.sdmx_csv import instant
 
 NAMESPACES = {
     "mes": "http://www.sdmx.org/resources/sdmxml/schemas/v3_0/message",

@@ -33,11 +33,11 @@ from services.dissemination.sdmx.message import Message
 from services.dissemination.sdmx.problem import Problem
 from services.dissemination.sdmx.query import parse_data_query
 from services.dissemination.sdmx.structure_query import parse_structure_query
-from services.shared.runtime.errors import Unavailable
+from services.shared.runtime.process.errors import Unavailable
 
 if TYPE_CHECKING:
     from services.dissemination.sdmx.archive import Archive
-    from services.shared.runtime.store import Snapshot
+    from services.shared.runtime.postgres.store import Snapshot
 
 ROOT = "/sdmx/v2"
 OURS = f"dataflow/{AGENCY}/{FLOW}/{VERSION}"

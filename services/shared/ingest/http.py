@@ -17,9 +17,9 @@ from services.shared.ingest.problem import Problem
 from services.shared.ingest.submission import REJECTION_SCHEMA, REJECTIONS_TOPIC, Receipt, prepare, rejection
 from services.shared.ingest.unpack import ENCODINGS, UNPACKED_BYTES_MAX, too_large, unpack
 from services.shared.ingest.versions import VersionClock
-from services.shared.runtime import metrics
-from services.shared.runtime.api_keys import ApiKey, ApiKeys
-from services.shared.runtime.producer import EventProducer
+from services.shared.runtime.kafka.producer import EventProducer
+from services.shared.runtime.process import metrics
+from services.shared.runtime.process.api_keys import ApiKey, ApiKeys
 
 PATH = "/v1/records"
 IN_FLIGHT_BYTES_MAX = 64 << 20  # four full submissions at once, or a dozen of small records: a gigabyte with what becomes of them

@@ -20,10 +20,10 @@ from services.shared.ingest.lying import Folder, opened
 from services.shared.ingest.manifest import FileRefused
 from services.shared.ingest.outbox import Outbox
 from services.shared.ingest.take import Lying, Taker, refused
-from services.shared.runtime import metrics
-from services.shared.runtime.api_keys import AGENCY
-from services.shared.runtime.errors import Unavailable
-from services.shared.runtime.producer import EventProducer
+from services.shared.runtime.kafka.producer import EventProducer
+from services.shared.runtime.process import metrics
+from services.shared.runtime.process.api_keys import AGENCY
+from services.shared.runtime.process.errors import Unavailable
 
 POLL_SECONDS = 1.0  # a file waits no longer than a person would notice; a look at a dozen folders takes less than a millisecond
 LIST_SECONDS_MAX = 30.0  # a file that is written over in its place changes no folder: it is seen at this interval

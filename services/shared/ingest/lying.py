@@ -19,7 +19,7 @@ from services.shared.ingest.manifest import (
     Manifest,
     parse,
 )
-from services.shared.runtime.errors import Unavailable
+from services.shared.runtime.process.errors import Unavailable
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # opening a pipe would wait for its writer

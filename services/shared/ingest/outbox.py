@@ -19,8 +19,8 @@ from typing import IO, Any
 import orjson
 
 from services.shared.ingest.submission import Total
-from services.shared.runtime.errors import Unavailable
-from services.shared.runtime.whole_file import sync_folder, write_whole
+from services.shared.runtime.process.errors import Unavailable
+from services.shared.runtime.process.whole_file import sync_folder, write_whole
 
 
 @dataclass

@@ -7,13 +7,13 @@ from schemas.feeds import Feed
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.http import RecordsEndpoint
 from services.shared.ingest.inbox import Inbox
-from services.shared.runtime import pseudonym_key
-from services.shared.runtime.api_keys import ApiKeys
-from services.shared.runtime.errors import Unavailable
-from services.shared.runtime.producer import EventProducer
-from services.shared.runtime.service import ServiceContext, run
-from services.shared.runtime.stack_identity import check_pseudonym_key
-from services.shared.runtime.topics import load_topics
+from services.shared.runtime.kafka.producer import EventProducer
+from services.shared.runtime.kafka.stack_identity import check_pseudonym_key
+from services.shared.runtime.kafka.topics import load_topics
+from services.shared.runtime.process import pseudonym_key
+from services.shared.runtime.process.api_keys import ApiKeys
+from services.shared.runtime.process.errors import Unavailable
+from services.shared.runtime.process.service import ServiceContext, run
 
 WAIT_SECONDS = 1.0  # between looks for a broker that is away at the start
 IDLE_SECONDS_MAX = (

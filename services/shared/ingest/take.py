@@ -36,9 +36,9 @@ from services.shared.ingest.submission import (
     rejection,
 )
 from services.shared.ingest.versions import SubmissionVersions, VersionClock
-from services.shared.runtime import metrics
-from services.shared.runtime.errors import Failure, Unavailable
-from services.shared.runtime.producer import EventProducer
+from services.shared.runtime.kafka.producer import EventProducer
+from services.shared.runtime.process import metrics
+from services.shared.runtime.process.errors import Failure, Unavailable
 
 HASHED_BYTES = 16 << 20  # between two looks at the stop signal: a hundredth of a second
 WAIT_SECONDS_MIN = 0.2  # the first wait for a log that does not take everything; doubled each time

@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.chaos.mutants.catalogue import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[3]
-COPIED = ("services", "schemas", "tests", "pyproject.toml")
+COPIED = ("services", "schemas", "tools", "tests", "pyproject.toml")
 SEEDS = 500  # of each mutant at most; most fall within the first ten, the slowest around 150
 TESTS = (  # of the engine; the ledger's integration test starts a broker
     "tests/property/test_ledger_laws.py",

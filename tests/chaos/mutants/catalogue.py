@@ -2,18 +2,18 @@
 
 from typing import NamedTuple
 
-LEDGER = "services/shared/runtime/ledger.py"
-LEDGER_SET = "services/shared/statistics/ledger_set.py"
+LEDGER = "services/shared/runtime/kafka/ledger.py"
+LEDGER_SET = "services/shared/statistics/exchange/ledger_set.py"
 WORKER = "services/tally/worker.py"
 PARTITION = "services/tally/partition.py"
-STORE = "services/shared/runtime/run_store.py"
-FOLD = "services/shared/statistics/fold.py"
-INDEX = "services/shared/statistics/index.py"
-LETTERS = "services/shared/runtime/dead_letters.py"
+STORE = "services/tally/run_store.py"
+FOLD = "services/shared/statistics/folding/fold.py"
+INDEX = "services/shared/statistics/folding/index.py"
+LETTERS = "services/shared/runtime/kafka/dead_letters.py"
 PUBLISHER = "services/indicator_publisher/publisher.py"
-RELEASE = "services/shared/statistics/release.py"
+RELEASE = "services/shared/statistics/publication/release.py"
 RELEASES = "services/indicator_publisher/releases.py"
-DISCLOSURE = "services/shared/statistics/disclosure.py"
+DISCLOSURE = "services/shared/statistics/publication/disclosure.py"
 ALIGNMENT = "services/indicator_publisher/alignment.py"
 
 

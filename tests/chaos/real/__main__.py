@@ -13,9 +13,9 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from services.shared.runtime.embedded.ports import is_free
 from tests.chaos.real import report
 from tests.chaos.real.run import Run, run
+from tools.stack.embedded.ports import is_free
 
 PORTS = (10_000, 19_000)  # below the range from which stacks take the ports of their other processes
 PORTS_OF_A_STACK = 9

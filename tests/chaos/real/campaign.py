@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
 
-from services.cli import processes
 from tests.chaos.real import damage, poison
 from tests.chaos.real.proxy import Proxy
 from tests.chaos.real.schedule import Phase, Plan, Strike
@@ -19,6 +18,7 @@ from tests.chaos.real.traffic import Sender
 from tests.chaos.real.truth import Cut
 from tests.chaos.real.verdict import fingerprint
 from tests.chaos.real.watcher import Counted
+from tools.stack import processes
 
 WORKERS = (f"tally-{GROUP_FEED}", *EXTRA)
 STAGES = ("quarterly-aggregates", "informality-estimates", PROXIED_SERVICE)

@@ -9,16 +9,16 @@ from collections import Counter
 
 import psycopg
 
-from services.cli import processes
-from services.shared.runtime.kafka import read_to_end
-from services.shared.runtime.replay import replay
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import load_topics
+from services.shared.runtime.kafka.clients import read_to_end
+from services.shared.runtime.kafka.replay import replay
+from services.shared.runtime.kafka.topics import load_topics
+from services.shared.runtime.process.settings import Settings
 from tests.chaos.real.stack import Stack
 from tests.chaos.real.traffic import Sender, sent
 from tests.chaos.real.truth import Cut, Log, Record, covered
 from tests.chaos.real.verdict import Evidence, Letter, Publication, Sent, Values
 from tests.chaos.real.watcher import Watcher
+from tools.stack import processes
 
 COMMAND_SECONDS_MAX = 120.0
 EXPORTS_AT_ONCE = 2  # as many as this machine has cores, at least

@@ -7,7 +7,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
-from services.shared.runtime.topics import load_topics
+from services.shared.runtime.kafka.topics import load_topics
 
 MIB = 1 << 20
 CLIENT_BYTES_MAX = 200 * MIB  # more than any service of ours sends, or the broker takes

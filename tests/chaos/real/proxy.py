@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from services.shared.runtime.embedded.ports import LOOPBACK, free_port
+from tools.stack.embedded.ports import LOOPBACK, free_port
 
 PIECE_BYTES = 1 << 16
 

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from services.cli import local, processes
-from services.shared.runtime.embedded.ports import LOOPBACK
 from tests.chaos.real import evidence
 from tests.chaos.real.campaign import Campaign, Outcome
 from tests.chaos.real.proxy import Proxy
@@ -19,6 +17,8 @@ from tests.chaos.real.stack import EXTRA, GROUP_FEED, Stack
 from tests.chaos.real.traffic import Agency, Sender, stop_all
 from tests.chaos.real.verdict import Verdict, pronounce
 from tests.chaos.real.watcher import Counted, Watcher
+from tools.stack import local, processes
+from tools.stack.embedded.ports import LOOPBACK
 
 SETTLE_SECONDS_MAX = 120.0  # after the last fault
 SENDERS_SECONDS_MAX = 60.0  # what is under way is answered, or sent again, within this

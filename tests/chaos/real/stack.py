@@ -20,15 +20,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.cli import local, probe, processes
-from services.cli.keeper import Keeper
-from services.shared.runtime.embedded.children import dies_with_parent
-from services.shared.runtime.embedded.ports import LOOPBACK, free_port
-from services.shared.runtime.settings import Settings
-from services.shared.runtime.topics import load_topics
+from services.shared.runtime.kafka.topics import load_topics
+from services.shared.runtime.process.settings import Settings
 from tests.chaos.real import supervisor
 from tests.chaos.real.proxy import Proxy
 from tests.chaos.real.truth import Cut
+from tools.stack import local, probe, processes
+from tools.stack.embedded.children import dies_with_parent
+from tools.stack.embedded.ports import LOOPBACK, free_port
+from tools.stack.keeper import Keeper
 
 UP_SECONDS_MAX = 180.0  # twelve on two idle cores
 DOWN_SECONDS_MAX = 60.0
@@ -235,6 +235,6 @@ class Stack:
     async def command(self, *arguments: str, seconds_max: float) -> "subprocess.CompletedProcess[str]":
         """Run `tolqyn` to its end."""
         return await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-m", "services.cli", *arguments],
+            subprocess.run, [sys.executable, "-m", "tools.command", *arguments],
             env=self.environment, capture_output=True, text=True, timeout=seconds_max, check=False,
         )  # fmt: skip

@@ -6,10 +6,10 @@ import os
 import sys
 from dataclasses import replace
 
-from services.cli import processes, supervisor
-from services.cli.keeper import Keeper
-from services.shared.runtime.embedded import kafka
-from services.shared.runtime.embedded.ports import LOOPBACK
+from tools.stack import processes, supervisor
+from tools.stack.embedded import kafka
+from tools.stack.embedded.ports import LOOPBACK
+from tools.stack.keeper import Keeper
 
 LISTENER_PORT, BROKER_PROXY, DATABASE_PROXY = "CHAOS_LISTENER_PORT", "CHAOS_BROKER_PROXY", "CHAOS_DATABASE_PROXY"
 THROUGH = "CHAOS_THROUGH"

@@ -16,12 +16,12 @@ from typing import Any
 
 import orjson
 
-from services.cli.delivery import Delivery
 from services.shared.ingest.bodies import NDJSON
 from services.shared.ingest.files import Chunk
-from services.shared.runtime.errors import TolqynError
+from services.shared.runtime.process.errors import TolqynError
 from tests.chaos.real.truth import read_body
 from tests.chaos.real.verdict import Sent, impersonal
+from tools.command.delivery import Delivery
 
 AGENCY = "local"
 BEAT_SECONDS = 0.25  # between two submissions: there is always one under way

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.shared.runtime.topics import load_topics
+from services.shared.runtime.kafka.topics import load_topics
 from tests.chaos.real.truth import Cut, covered
 from tests.chaos.real.verdict import Publication, Values
 

@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaTimeoutError, NoOffsetForPartitionError
 
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.process.settings import Settings
 from tests.chaos.simulated.broker import Broker, Headers, Record
 from tests.chaos.simulated.loop import CURRENT, OUTSIDE, Process
 
@@ -244,7 +244,7 @@ class Luck:
 
 
 class Factories:
-    """In place of services.shared.runtime.kafka's `producer` and `consumer`, and of topics' `require`."""
+    """In place of services.shared.runtime.kafka.clients's `producer` and `consumer`, and of topics' `require`."""
 
     def __init__(self, broker: Broker, luck: Luck) -> None:
         self._broker, self._luck = broker, luck

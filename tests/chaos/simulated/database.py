@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.shared.runtime.errors import Failure, Unavailable
-from services.shared.runtime.release_store import Freezing, Frozen, Request, Waiting
-from services.shared.runtime.store import Outcome, Publication, Published, Snapshot, Standing
-from services.shared.statistics.inner_cells import release_cells
-from services.shared.statistics.ledger_set import Cut, Mark, is_behind
-from services.shared.statistics.observation import Observation
-from services.shared.statistics.quality import HEADLINE_SERIES
-from services.shared.statistics.release import Named, Released
+from services.shared.runtime.postgres.release_store import Freezing, Frozen, Request, Waiting
+from services.shared.runtime.postgres.store import Outcome, Publication, Published, Snapshot, Standing
+from services.shared.runtime.process.errors import Failure, Unavailable
+from services.shared.statistics.exchange.ledger_set import Cut, Mark, is_behind
+from services.shared.statistics.exchange.observation import Observation
+from services.shared.statistics.publication.inner_cells import release_cells
+from services.shared.statistics.publication.quality import HEADLINE_SERIES
+from services.shared.statistics.publication.release import Named, Released
 from tests.chaos.simulated.clients import Luck
 from tests.chaos.simulated.oracle import UNITS, Oracle
 

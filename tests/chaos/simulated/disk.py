@@ -6,8 +6,8 @@ import random
 import shutil
 from pathlib import Path
 
-from services.shared.runtime.run_store import Manifest, RunStore
-from services.shared.statistics.index import Run
+from services.shared.statistics.folding.index import Run
+from services.tally.run_store import Manifest, RunStore
 from tests.chaos.simulated.clients import Luck
 from tests.chaos.simulated.loop import CURRENT, Killed
 

@@ -17,14 +17,16 @@ from services.informality_estimates.stage import AGGREGATES_FOLD, EstimatesStage
 from services.informality_estimates.stage import FOLD as ESTIMATES_FOLD
 from services.quarterly_aggregates.stage import FOLD as AGGREGATES_STAGE_FOLD
 from services.quarterly_aggregates.stage import TALLY_FOLD, AggregatesStage
-from services.shared.runtime import dead_letters, event_log, faust_stage, kafka, ledger
-from services.shared.runtime.ledger import Adoption, LedgerFollower, LedgerOwner
-from services.shared.runtime.settings import Settings
-from services.shared.statistics import disclosure, index, inner_cells
-from services.shared.statistics.contribution import CELLS_MAX
-from services.shared.statistics.feeds import FeedRules
-from services.shared.statistics.ledger_set import Cut, LedgerReader, is_behind
-from services.shared.statistics.records import Records
+from services.shared.feeds.rules import FeedRules
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.kafka import dead_letters, event_log, faust_stage, ledger
+from services.shared.runtime.kafka.ledger import Adoption, LedgerFollower, LedgerOwner
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.ledger_set import Cut, LedgerReader, is_behind
+from services.shared.statistics.exchange.records import Records
+from services.shared.statistics.folding import index
+from services.shared.statistics.folding.contribution import CELLS_MAX
+from services.shared.statistics.publication import disclosure, inner_cells
 from services.tally import decode, partition, worker
 from tests.chaos.simulated import disk
 from tests.chaos.simulated.broker import Broker, Record

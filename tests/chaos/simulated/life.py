@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
 
-from services.shared.runtime.errors import ConfigurationError, Failure
+from services.shared.runtime.process.errors import ConfigurationError, Failure
 from tests.chaos.simulated.engine import Context
 from tests.chaos.simulated.loop import Process
 

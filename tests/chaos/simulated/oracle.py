@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from schemas.indicators import units
-from services.shared.statistics.aggregates import Aggregates
-from services.shared.statistics.indicators import observations
-from services.shared.statistics.informality import MEASURES, estimates
-from services.shared.statistics.ledger_set import Cut
-from services.shared.statistics.open_quarter import nowcasts
-from services.shared.statistics.quality import Reports, Sources
+from services.shared.statistics.aggregation.aggregates import Aggregates
+from services.shared.statistics.estimation.informality import MEASURES, estimates
+from services.shared.statistics.estimation.open_quarter import nowcasts
+from services.shared.statistics.exchange.ledger_set import Cut
+from services.shared.statistics.publication.indicators import observations
+from services.shared.statistics.publication.quality import Reports, Sources
 from tests.chaos.simulated.broker import Broker, Record
 
 UTC_OFFSET = timedelta(hours=5)  # of all dates in the runs

@@ -19,7 +19,7 @@ from services.indicator_publisher import publisher
 from services.indicator_publisher.outlets import report_of, value_of
 from services.informality_estimates import stage as estimates
 from services.quarterly_aggregates import stage as aggregates
-from services.shared.statistics.ledger_set import MARK_KIND, Cut, EntrySet, LedgerReader, Mark
+from services.shared.statistics.exchange.ledger_set import MARK_KIND, Cut, EntrySet, LedgerReader, Mark
 from services.tally import worker
 from tests.chaos.simulated import disk
 from tests.chaos.simulated.agency import event

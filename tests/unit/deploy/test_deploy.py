@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from services.cli.processes import INGEST, SERVICES
-from services.shared.runtime import metrics
-from services.shared.runtime.embedded.kafka import MESSAGE_BYTES_MAX
-from services.shared.runtime.settings import PORT_DEFAULT
+from services.shared.runtime.process import metrics
+from services.shared.runtime.process.settings import PORT_DEFAULT
+from tools.stack.embedded.kafka import MESSAGE_BYTES_MAX
+from tools.stack.processes import INGEST, SERVICES
 
 ROOT = Path(__file__).parents[3]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from schemas.indicators import catalogue
-from services.shared.runtime.store import Published, Snapshot
-from services.shared.statistics.observation import series_key
+from services.shared.runtime.postgres.store import Published, Snapshot
+from services.shared.statistics.exchange.observation import series_key
 
 PERIOD = "2025-Q2"
 PUBLISHED_AT = datetime(2025, 7, 1, 4, 12, 45, tzinfo=UTC)

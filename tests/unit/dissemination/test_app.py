@@ -12,9 +12,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from services.dissemination import app as apps
 from services.dissemination.app import Pages, add_routes
-from services.shared.runtime.errors import Unavailable
-from services.shared.runtime.store import Published, Snapshot
-from services.shared.runtime.vintages import Vintage
+from services.shared.runtime.postgres.store import Published, Snapshot
+from services.shared.runtime.postgres.vintages import Vintage
+from services.shared.runtime.process.errors import Unavailable
 from tests.unit.statistics.test_quality import FIRST_DAY, report, reporting
 
 Client = TestClient[web.Request, web.Application]

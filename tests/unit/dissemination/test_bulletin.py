@@ -11,7 +11,7 @@ from services.dissemination.bulletin import build
 from services.dissemination.charts import Columns, Intervals, Lines
 from services.dissemination.figures import Row
 from services.dissemination.layout import Bulletin, Table
-from services.shared.runtime.store import Snapshot
+from services.shared.runtime.postgres.store import Snapshot
 
 Golden = Any  # the draft of conftest.py
 
@@ -264,6 +264,6 @@ def test_no_figure_of_the_article_is_written_in_the_code() -> None:
     import services.dissemination
 
     folder = Path(services.dissemination.__file__).parent
-    for path in [*folder.glob("*.py"), *folder.glob("templates/*"), folder.parent / "cli" / "bulletin.py"]:
+    for path in [*folder.glob("*.py"), *folder.glob("templates/*"), folder.parents[1] / "tools" / "command" / "bulletin.py"]:
         text = path.read_text("utf-8").replace("_", "")
         assert not re.search(r"4370000|4200000|14820|31500|150000|550000|1845", text), path.name

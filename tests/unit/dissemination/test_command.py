@@ -8,10 +8,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from services.cli import bulletin as command
 from services.dissemination.bulletin import build
 from services.dissemination.wording import LANGUAGES
-from services.shared.runtime.errors import Failure, UsageError
+from services.shared.runtime.process.errors import Failure, UsageError
+from tools.command import bulletin as command
 
 
 def printed(golden: Any, language: str, width: int = command.WIDTH_MIN) -> str:

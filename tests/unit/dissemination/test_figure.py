@@ -20,9 +20,9 @@ from services.dissemination.figure import VINTAGES_SHOWN_MAX, FigurePage, build,
 from services.dissemination.origins import ESTIMATES, origin
 from services.dissemination.sdmx import web as sdmx
 from services.dissemination.wording import LANGUAGES, wording
-from services.shared.runtime.changes import Change
-from services.shared.runtime.store import Snapshot
-from services.shared.runtime.vintages import Vintage
+from services.shared.runtime.postgres.changes import Change
+from services.shared.runtime.postgres.store import Snapshot
+from services.shared.runtime.postgres.vintages import Vintage
 
 PUBLISHED_AT = datetime(2025, 7, 1, 4, 12, 45, tzinfo=UTC)
 ARRIVALS = "Q.ARRIVALS._T._T._T._Z:2025-Q2"
@@ -329,7 +329,7 @@ def test_what_a_simulation_made_says_so_on_its_page(golden: Any) -> None:
 
 
 def test_the_line_of_the_export_is_the_one_that_the_page_names(golden: Any) -> None:
-    from services.shared.statistics.sdmx_csv import to_csv
+    from services.shared.statistics.publication.sdmx_csv import to_csv
 
     snapshot = golden.snapshot()
     for (series, period), observation in snapshot.observations.items():

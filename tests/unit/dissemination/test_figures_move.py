@@ -18,9 +18,9 @@ from schemas.indicators import catalogue
 from services.dissemination.bulletin import build
 from services.dissemination.figures import Row
 from services.dissemination.layout import Bulletin, Table
-from services.simulate.generate import simulate
-from services.simulate.targets_file import BUNDLED, parse_targets
 from tests.unit.chain import Chain
+from tools.simulate.generate import simulate
+from tools.simulate.targets_file import BUNDLED, parse_targets
 
 SCALE = Fraction(1, 100)  # at a smaller one no patient of 2019 is from China
 AT = "2025-07-10T09:00:00+05:00"

@@ -8,7 +8,7 @@ from services.dissemination.bulletin import build
 from services.dissemination.layout import Section, Table
 from services.dissemination.page import render_bulletin
 from services.dissemination.wording import LANGUAGES
-from services.shared.statistics.open_quarter import ASSUMPTIONS, NO_HISTORY
+from services.shared.statistics.estimation.open_quarter import ASSUMPTIONS, NO_HISTORY
 
 Golden = Any
 

@@ -9,9 +9,9 @@ from schemas.indicators import units
 from services.dissemination import page
 from services.dissemination.quality import MEASURES, QualityReport, build, has_report
 from services.dissemination.wording import LANGUAGES, wording
-from services.shared.runtime.store import Published, Snapshot
-from services.shared.statistics import mirror, quality
-from services.shared.statistics.indicators import observations
+from services.shared.runtime.postgres.store import Published, Snapshot
+from services.shared.statistics.publication import mirror, quality
+from services.shared.statistics.publication.indicators import observations
 from tests.unit.statistics.test_indicators import citizens, flow
 from tests.unit.statistics.test_plausibility import reference
 from tests.unit.statistics.test_quality import FIRST_DAY, PERIOD, corrections, figure, mirrored, numbered, report, reporting

@@ -17,10 +17,10 @@ from services.dissemination.app import Pages
 from services.dissemination.sdmx import datasets
 from services.dissemination.sdmx import web as sdmx
 from services.dissemination.sdmx.query import Key
-from services.shared.runtime.changes import Change
-from services.shared.runtime.errors import Unavailable
-from services.shared.runtime.store import Published, Snapshot
-from services.shared.statistics.sdmx_csv import COLUMNS, to_csv, to_json
+from services.shared.runtime.postgres.changes import Change
+from services.shared.runtime.postgres.store import Published, Snapshot
+from services.shared.runtime.process.errors import Unavailable
+from services.shared.statistics.publication.sdmx_csv import COLUMNS, to_csv, to_json
 from tests.unit.dissemination.sdmx_readers import read_json, read_xml
 
 Client = TestClient[web.Request, web.Application]

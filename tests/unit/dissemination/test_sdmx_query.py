@@ -16,7 +16,7 @@ from services.dissemination.sdmx.periods import span
 from services.dissemination.sdmx.problem import Problem
 from services.dissemination.sdmx.query import DataQuery, Selection, parse_data_query, parse_keys
 from services.dissemination.sdmx.versions import matches, parse_version
-from services.shared.runtime.store import Published
+from services.shared.runtime.postgres.store import Published
 
 OURS = "dataflow/TOLQYN/KZ_MIG/1.0"
 AT = datetime(2025, 7, 1, 4, 12, 45, tzinfo=UTC)

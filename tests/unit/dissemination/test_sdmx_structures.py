@@ -20,8 +20,8 @@ from schemas.sdmx.structures import DIMENSIONS, LANGUAGES, components, structure
 from services.dissemination.sdmx import web as sdmx
 from services.dissemination.sdmx.availability import find, parse_availability_query
 from services.dissemination.wording import wording
-from services.shared.runtime.store import Published, Snapshot
-from services.shared.statistics.sdmx_csv import COLUMNS
+from services.shared.runtime.postgres.store import Published, Snapshot
+from services.shared.statistics.publication.sdmx_csv import COLUMNS
 from tests.unit.dissemination.sdmx_readers import check_json_structure, check_xml_structure
 
 Client = TestClient[web.Request, web.Application]

@@ -7,7 +7,7 @@ import pytest
 from services.dissemination.bulletin import build
 from services.dissemination.layout import Facts
 from services.dissemination.wording import LANGUAGES, quarters_before
-from services.shared.runtime.store import Snapshot
+from services.shared.runtime.postgres.store import Snapshot
 
 PERIOD = "2025-Q2"
 STOCKS = (24000, 25000, 26300, 27100, 28300, 29200, 30600, 31500)  # the worked example of docs/methods/what-if.md

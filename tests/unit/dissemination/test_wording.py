@@ -8,7 +8,7 @@ import pytest
 from schemas.feeds import FEEDS
 from schemas.indicators import catalogue, parse_statements
 from services.dissemination.wording import LANGUAGES, quarters_before, wording
-from services.shared.statistics import frequencies, informality, nowcast, open_quarter
+from services.shared.statistics.estimation import frequencies, informality, nowcast, open_quarter
 
 NO_BREAK_SPACE = "\u00a0"
 

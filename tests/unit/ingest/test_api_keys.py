@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import keys as command
-from services.shared.runtime.api_keys import ApiKeys
-from services.shared.runtime.errors import ConfigurationError, UsageError
+from services.shared.runtime.process.api_keys import ApiKeys
+from services.shared.runtime.process.errors import ConfigurationError, UsageError
+from tools.command import keys as command
 
 
 def test_a_key_is_found_by_its_text_and_kept_only_as_a_hash(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from schemas.feeds import FEEDS
 from services.shared.ingest import http
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.http import RecordsEndpoint
-from services.shared.runtime.api_keys import ApiKeys
+from services.shared.runtime.process.api_keys import ApiKeys
 
 FIGURE = {
     "record_id": "f-1",

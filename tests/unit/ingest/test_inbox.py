@@ -16,7 +16,7 @@ import zstandard
 
 from services.shared.ingest import files, inbox, outbox, take
 from services.shared.ingest.manifest import FILE_SUFFIXES
-from services.shared.runtime import metrics
+from services.shared.runtime.process import metrics
 from tests.unit.ingest.depot import FEED, Depot, figure, ndjson
 
 BAD = figure("bad-1", value="a lot", source="somebody's secret")

@@ -3,8 +3,8 @@
 import pytest
 
 from services.indicator_publisher.alignment import WAITING_MAX, Alignment
-from services.shared.runtime.ledger import Adoption
-from services.shared.statistics.ledger_set import Changes, Mark
+from services.shared.runtime.kafka.ledger import Adoption
+from services.shared.statistics.exchange.ledger_set import Changes, Mark
 
 
 def adopted(topic: str, cut: int, changes: Changes | None = None, log_time: int | None = None) -> Adoption:

@@ -1,8 +1,8 @@
 """What quality reports take from releases: each headline figure as it first went out."""
 
 from services.indicator_publisher.qualities import first_released
-from services.shared.statistics.observation import series_key
-from services.shared.statistics.revisions import revision_table
+from services.shared.statistics.exchange.observation import series_key
+from services.shared.statistics.publication.revisions import revision_table
 
 ARRIVALS, BALANCE = series_key("Q", "ARRIVALS"), series_key("Q", "BORDER_BALANCE")
 

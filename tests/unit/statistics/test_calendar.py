@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from services.shared.statistics import calendar
+from services.shared.statistics.terms import calendar
 
 ALMATY = ZoneInfo("Asia/Almaty")
 

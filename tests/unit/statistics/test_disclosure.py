@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.shared.statistics.disclosure import (
+from services.shared.statistics.exchange.observation import SECONDARY, SMALL_CELL
+from services.shared.statistics.publication.disclosure import (
     COUNT_MAX,
     Range,
     Released,
@@ -15,7 +16,6 @@ from services.shared.statistics.disclosure import (
     protection,
     two_way,
 )
-from services.shared.statistics.observation import SECONDARY, SMALL_CELL
 
 PAGE = (Path(__file__).parents[3] / "docs" / "methods" / "disclosure.md").read_text("utf-8")
 COUNTS = {

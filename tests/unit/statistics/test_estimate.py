@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from services.shared.statistics.estimate import Z_95, product, share_variance, wilson
+from services.shared.statistics.estimation.estimate import Z_95, product, share_variance, wilson
 
 
 def test_the_quantile_is_that_of_the_normal_distribution_to_the_last_bit() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.shared.statistics.estimate import Absent, Interval
-from services.shared.statistics.frequencies import (
+from services.shared.statistics.estimation.estimate import Absent, Interval
+from services.shared.statistics.estimation.frequencies import (
     METHODS,
     Frequencies,
     chao,

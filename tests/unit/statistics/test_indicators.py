@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from schemas.indicators import units
-from services.shared.statistics.indicators import observations
-from services.shared.statistics.observation import Observation, series_key
+from services.shared.statistics.exchange.observation import Observation, series_key
+from services.shared.statistics.publication.indicators import observations
 
 UNITS = units()
 

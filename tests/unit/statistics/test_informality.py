@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.shared.statistics import calendar
-from services.shared.statistics.estimate import Z_95
-from services.shared.statistics.informality import estimates, newest
+from services.shared.statistics.estimation.estimate import Z_95
+from services.shared.statistics.estimation.informality import estimates, newest
+from services.shared.statistics.terms import calendar
 
 
 def instant(day: str) -> int:

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.shared.statistics import calendar
-from services.shared.statistics.estimate import Absent
-from services.shared.statistics.nowcast import DELAY_DAYS, Nowcast, Triangle, nowcast, reported
+from services.shared.statistics.estimation.estimate import Absent
+from services.shared.statistics.estimation.nowcast import Nowcast, Triangle, nowcast, reported
+from services.shared.statistics.folding.sheet import DELAY_DAYS
+from services.shared.statistics.terms import calendar
 from tests.scores.nowcast import AGES, row, scores
 
 PAGE = (Path(__file__).parents[3] / "docs" / "methods" / "nowcast.md").read_text("utf-8")

@@ -1,6 +1,6 @@
 """The key of an observation."""
 
-from services.shared.statistics.observation import DIMENSIONS, Observation, series_key
+from services.shared.statistics.exchange.observation import DIMENSIONS, Observation, series_key
 
 
 def test_a_series_key_has_the_six_dimensions_in_sdmx_order() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from services.shared.statistics.aggregates import Aggregates
-from services.shared.statistics.feeds import RULES
-from services.shared.statistics.records import Records
+from services.shared.feeds.rules import RULES
+from services.shared.statistics.aggregation.aggregates import Aggregates
+from services.shared.statistics.exchange.records import Records
 from services.tally.partition import Effect, PartitionFold
 
 FEED = "migration-violations"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from schemas.indicators import units
-from services.shared.statistics import open_quarter
-from services.shared.statistics.indicators import observations
-from services.shared.statistics.open_quarter import NO_HISTORY, PUBLISHED, Nowcasts, nowcasts
-from services.shared.statistics.reporting import DELAY_DAYS
+from services.shared.statistics.estimation import open_quarter
+from services.shared.statistics.estimation.open_quarter import NO_HISTORY, PUBLISHED, Nowcasts, nowcasts
+from services.shared.statistics.folding.sheet import DELAY_DAYS
+from services.shared.statistics.publication.indicators import observations
 
 CATALOGUE = Path(__file__).parents[3] / "schemas" / "indicators.csv"
 Entries = dict[str, dict[str, Any]]

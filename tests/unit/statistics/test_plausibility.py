@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.shared.statistics.observation import SECONDARY, SUPPRESSED
-from services.shared.statistics.plausibility import of_figures, of_references
+from services.shared.statistics.exchange.observation import SECONDARY, SUPPRESSED
+from services.shared.statistics.publication.plausibility import of_figures, of_references
 from tests.unit.statistics.test_indicators import IOM, citizens, flow, published, stock, target
 
 PAGE = (Path(__file__).parents[3] / "docs" / "methods" / "plausibility.md").read_text("utf-8")

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.indicators import units
-from services.shared.statistics import calendar, mirror, quality
-from services.shared.statistics.indicators import observations
-from services.shared.statistics.observation import Observation, series_key
-from services.shared.statistics.quality import LATE, Reports, Sources
+from services.shared.statistics.exchange.observation import Observation, series_key
+from services.shared.statistics.publication import mirror, quality
+from services.shared.statistics.publication.indicators import observations
+from services.shared.statistics.publication.quality import LATE, Reports, Sources
+from services.shared.statistics.terms import calendar
 from tests.unit.statistics.test_indicators import citizens, flow
 from tests.unit.statistics.test_plausibility import permit_releases
 

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.shared.statistics import release
-from services.shared.statistics.observation import Observation
-from services.shared.statistics.release import CalendarError, Due, Named, Released, parse_calendar, parse_name
+from services.shared.statistics.exchange.observation import Observation
+from services.shared.statistics.publication import release
+from services.shared.statistics.publication.release import CalendarError, Due, Named, Released, parse_calendar, parse_name
 
 ALMATY = ZoneInfo("Asia/Almaty")
 BUNDLED = (files("schemas") / "releases.toml").read_text("utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.shared.statistics.revisions import measures, triangle
+from services.shared.statistics.publication.revisions import measures, triangle
 
 PAGE = (Path(__file__).parents[3] / "docs" / "methods" / "revisions.md").read_text("utf-8")
 VINTAGES = {

@@ -6,8 +6,8 @@ import json
 import random
 from datetime import UTC, datetime
 
-from services.shared.runtime.store import Published
-from services.shared.statistics.sdmx_csv import to_csv, to_json
+from services.shared.runtime.postgres.store import Published
+from services.shared.statistics.publication.sdmx_csv import to_csv, to_json
 
 AT = datetime(2025, 7, 1, 4, 12, 45, 678_900, tzinfo=UTC)
 

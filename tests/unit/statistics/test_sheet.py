@@ -3,9 +3,9 @@
 import numpy as np
 import orjson
 
-from services.shared.statistics import calendar
-from services.shared.statistics.contribution import NEVER, ZERO, Counts, count, merge, pack
-from services.shared.statistics.sheet import Sheet, decode, encode
+from services.shared.statistics.folding.contribution import NEVER, ZERO, Counts, count, merge, pack
+from services.shared.statistics.folding.sheet import Sheet, decode, encode
+from services.shared.statistics.terms import calendar
 
 DAY = calendar.parse_day("2025-06-30")
 NAMES = ["", "UZ|1", "CN|2", "AZ|3"]

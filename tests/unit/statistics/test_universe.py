@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from mypy import api
 
-from services.shared.statistics.indicators import Counts
-from services.shared.statistics.universe import (
+from services.shared.statistics.publication.indicators import Counts
+from services.shared.statistics.terms.universe import (
     Crossings,
     Emigrants,
     Permits,
@@ -27,8 +27,8 @@ OPERATIONS: list[Callable[[Any, Any], Any]] = [
 ]  # fmt: skip
 
 ACCEPTED = """
-from services.shared.statistics.universe import Crossings, Permits, crossings_as_persons
-from services.shared.statistics.indicators import Counts, Indicators, _balance
+from services.shared.statistics.terms.universe import Crossings, Permits, crossings_as_persons
+from services.shared.statistics.publication.indicators import Counts, Indicators, _balance
 
 balance: Crossings = Crossings(5) - Crossings(2)
 ratio: float = Permits(5) / Permits(2)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import linregress, t
 
-from services.shared.statistics import calendar
-from services.shared.statistics.estimate import Absent
-from services.shared.statistics.what_if import Arrival, arrival, growth_required
+from services.shared.statistics.estimation.estimate import Absent
+from services.shared.statistics.estimation.what_if import Arrival, arrival, growth_required
+from services.shared.statistics.terms import calendar
 
 PAGE = (Path(__file__).parents[3] / "docs" / "methods" / "what-if.md").read_text("utf-8")
 QUARTER = calendar.parse_quarter("2025-Q2")

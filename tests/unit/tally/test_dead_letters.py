@@ -12,11 +12,12 @@ from aiokafka.errors import (
     OutOfOrderSequenceNumber,
 )
 
-from services.shared.runtime import dead_letters, kafka
-from services.shared.runtime.dead_letters import DeadLetters
-from services.shared.runtime.errors import Unavailable
-from services.shared.runtime.settings import Settings
-from services.shared.statistics.records import Records
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.kafka import dead_letters
+from services.shared.runtime.kafka.dead_letters import DeadLetters
+from services.shared.runtime.process.errors import Unavailable
+from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.records import Records
 
 NOBODY = Settings(bootstrap_servers="127.0.0.1:1")
 ORIGIN = "events.work-permits.v1/0"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.shared.statistics.feeds import RULES
-from services.shared.statistics.records import Records
-from services.shared.statistics.sheet import decode
+from services.shared.feeds.rules import RULES
+from services.shared.statistics.exchange.records import Records
+from services.shared.statistics.folding.sheet import decode
 from services.tally.partition import PartitionFold
 
 GOOD = (

@@ -1,7 +1,7 @@
 """An event topic as tally reads it, where no broker is needed to see it."""
 
-from services.shared.runtime.event_log import EventLog
-from services.shared.runtime.settings import Settings
+from services.shared.runtime.kafka.event_log import EventLog
+from services.shared.runtime.process.settings import Settings
 
 
 async def test_the_lag_of_a_partition_that_was_just_taken_away_is_not_known() -> None:

@@ -1,0 +1,155 @@
+"""A stage between ledgers, hosted by Faust: sets of the input ledgers go in, one set of the output ledger comes out.
+
+Faust gives the process its life: a service that follows the input ledgers puts whole cuts into a channel, an agent takes them.
+Its tables and consumer offsets are not used: the ledgers hold everything, are read from the beginning at every start,
+and nothing is written before they have been read to their end. At-least-once, and repeats are harmless: values are absolute.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+import faust
+from mode import Service
+
+from services.shared.runtime.kafka.ledger import Adoption, LedgerFollower, LedgerOwner, Position, rest_after
+from services.shared.runtime.process import metrics
+from services.shared.runtime.process.service import ServiceContext
+from services.shared.statistics.exchange.ledger_set import Changes
+
+CUTS_WAITING_MAX = 1  # while the agent is busy the follower waits, and later cuts become one
+STOP_SECONDS_MAX = 5.0  # Faust's own stop takes about a second; the process may not hang on it
+SESSION_SECONDS = 10.0  # as in tally: a worker that is silent this long is taken for dead (60 by default)
+
+log = logging.getLogger("tolqyn.stage")
+
+
+class Stage(Protocol):
+    """The pure part of a stage."""
+
+    def take(self, adoptions: list[Adoption]) -> None:
+        """Adopted sets of the input ledgers."""
+
+    def give(self) -> tuple[Changes, Position] | None:
+        """What changed in the output since the last call and where it stands; None while inputs are missing. Not called twice
+        for the same input."""
+
+
+class _Cuts(Service):  # type: ignore[misc]
+    """Follows the input ledgers and hands batches of adopted sets to the agent."""
+
+    def __init__(
+        self,
+        follower: LedgerFollower,
+        channel: "faust.ChannelT[list[Adoption]]",
+        context: ServiceContext,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__()
+        self._follower, self._channel, self._context, self._fail = follower, channel, context, fail
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _follow(self) -> None:
+        try:
+            await self._follower.start(self._context.stopping)
+            async for adoptions in self._follower.adoptions(self._context.stopping):
+                await self._channel.put(adoptions)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            await self._follower.stop()
+
+
+class StageHost:
+    """Runs one stage: `inputs` ledgers (all partitions) to partition 0 of `output`."""
+
+    def __init__(
+        self, context: ServiceContext, name: str, inputs: list[str], input_fold: int, output: str, output_fold: int, stage: Stage
+    ) -> None:
+        settings = context.settings
+        self._context, self._name, self._stage = context, name, stage
+        self._owner = LedgerOwner(settings, output, output_fold)
+        self._owned = False
+        self._whole: dict[str, bytes] = {}  # the whole output, until the ledger is ours; then the owner holds it
+        datadir = settings.state_dir / "faust" / name
+        datadir.mkdir(parents=True, exist_ok=True)  # Faust wants it, though there is nothing to put in it
+        self._app = faust.App(
+            settings.prefix + name,
+            broker=[f"kafka://{server}" for server in settings.broker().split(",")],
+            store="memory://",
+            web_enabled=False,  # the operations endpoints of every service are the same: service.py
+            origin=None,
+            autodiscover=False,
+            topic_replication_factor=1,
+            datadir=datadir,
+            # Faust joins a group even if it only has channels, and waits for it. A killed member would hold the next one up until
+            # its session ends; one of the same name takes its place at once. There is one process of a stage: the stage's name.
+            consumer_group_instance_id=name,
+            broker_session_timeout=SESSION_SECONDS,
+            broker_rebalance_timeout=SESSION_SECONDS,
+            broker_heartbeat_interval=SESSION_SECONDS / 3,
+        )
+        self._cuts = self._app.channel(value_type=list, maxsize=CUTS_WAITING_MAX)
+        self._follower = LedgerFollower(settings, inputs, input_fold)
+        self._app.agent(self._cuts)(self._on_cuts)
+
+    async def run(self) -> None:
+        """Until the service stops. What fails inside, fails here."""
+        stopping = self._context.stopping
+        await self._owner.start(stopping)
+        keeper = asyncio.ensure_future(self._owner.keep_right(stopping))
+        follow = _Cuts(self._follower, self._cuts, self._context, self._fail)
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failed = failed
+        await self._app.start()
+        await self._app.add_runtime_dependency(follow)
+        stop = asyncio.ensure_future(stopping.wait())
+        try:
+            waiting: list[asyncio.Future[Any]] = [stop, failed, keeper]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in (failed, keeper):
+                if task.done():
+                    task.result()
+        finally:
+            stopping.set()
+            keeper.cancel()
+            await asyncio.wait({asyncio.ensure_future(self._app.stop())}, timeout=STOP_SECONDS_MAX)
+            await self._owner.stop()
+
+    async def _on_cuts(self, stream: AsyncIterator[list[Adoption]]) -> None:
+        async for adoptions in stream:
+            try:
+                await self._hand_on(adoptions)
+            except BaseException as error:
+                self._fail(error)
+                raise
+
+    def _fail(self, error: BaseException) -> None:
+        """Faust would start a failed agent anew and live on without a failed service: a stage that failed must end as a whole."""
+        if not self._failed.done() and not isinstance(error, asyncio.CancelledError):
+            self._failed.set_exception(error)
+
+    async def _hand_on(self, adoptions: list[Adoption]) -> None:
+        started = time.monotonic()
+        self._stage.take(adoptions)
+        given = await asyncio.to_thread(self._stage.give)
+        if given is None:
+            return
+        changes, position = given
+        if self._owned:
+            await self._owner.write(0, changes, position)
+        else:
+            self._whole = {key: value for key, value in {**self._whole, **changes}.items() if value is not None}
+            ahead = await self._owner.own(0, self._whole, position)
+            if ahead is not None:
+                self._context.set_not_ready("an earlier stage is folding again: the inputs are behind what was handed on before")
+                return
+            self._owned, self._whole = True, {}
+            self._context.set_ready()
+        metrics.STAGE_CUTS.labels(self._name).inc()
+        took = time.monotonic() - started
+        metrics.STAGE_SECONDS.labels(self._name).observe(took)
+        await asyncio.sleep(rest_after(took))

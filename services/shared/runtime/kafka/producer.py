@@ -1,0 +1,134 @@
+"""Producing events: whole batches per partition, and an honest count of what the broker has acknowledged.
+
+The idempotent producer never gives a batch up by itself, so a batch that was not acknowledged in time may still reach the log.
+That is why such records are reported as `retry` (resending is always safe), and why their bytes stay counted until it is settled.
+A producer that met an error for good (a sequence broken by a refused batch, say) is replaced by a new one.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
+
+from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.process.errors import ConfigurationError, Unavailable
+from services.shared.runtime.process.settings import Settings
+
+ACK_SECONDS_MAX = 20.0  # a broker that restarts is back within ten; senders wait longer than this before they give up on an answer
+PROBE_SECONDS = 2.0  # how soon a lost broker is noticed without traffic, and how soon its return
+PROBE_SECONDS_MAX = 5.0  # a broker that takes longer to name its topics is as good as away
+
+log = logging.getLogger("tolqyn.producer")
+
+Events = Sequence[tuple[bytes, bytes]]
+
+
+class EventProducer:
+    """One service's way to the log. `start`, then `watch` in the background, `send` at will, `stop`."""
+
+    def __init__(self, settings: Settings, client_id: str, stopping: asyncio.Event) -> None:
+        self._settings, self._stopping = settings, stopping
+        self._producer = kafka.LastingProducer(settings, client_id, stopping)
+        self._broken = asyncio.Event()
+        self.in_flight_bytes = 0  # handed to the client, neither acknowledged nor refused yet
+
+    async def start(self) -> None:
+        """Connect; waits for a broker that is away. Unavailable if the service stops meanwhile."""
+        await self._producer.start()
+
+    async def check_partitions(self, topic: str, expected: int) -> None:
+        """ConfigurationError unless a contract topic exists with this many partitions: keys would land elsewhere."""
+        name = self._settings.topic(topic)
+        try:
+            found = len(await self._producer.client.partitions_for(name))
+        except UnknownTopicOrPartitionError:
+            raise ConfigurationError(f"topic {name} does not exist: run the stack's set-up first") from None
+        if found != expected:
+            raise ConfigurationError(f"topic {name} has {found} partitions, the contract says {expected}")
+
+    async def send(self, topic: str, events: Sequence[Events], schema: bytes) -> list[int]:
+        """Produce keys and values, `events[p]` to partition p of a contract topic, each list in its order.
+
+        Returns per partition how many of its events, from the first on, are acknowledged by all in-sync replicas. The others are
+        not known to be stored. Takes at most `ACK_SECONDS_MAX`.
+        """
+        name, headers = self._settings.topic(topic), [("schema", schema)]
+        lanes = (self._lane(name, partition, some, headers) for partition, some in enumerate(events))
+        return await asyncio.gather(*lanes)
+
+    async def _lane(self, name: str, partition: int, events: Events, headers: list[tuple[str, bytes]]) -> int:
+        client, acknowledged = self._producer.client, 0
+        sent: list[tuple[asyncio.Future[Any], int]] = []
+        try:
+            async with asyncio.timeout(ACK_SECONDS_MAX):
+                for batch in _batches(client, events, headers):
+                    future = await client.send_batch(batch, name, partition=partition)
+                    self._count(future, batch.size())
+                    sent.append((future, batch.record_count()))
+                for future, records in sent:
+                    await asyncio.shield(future)
+                    acknowledged += records
+        except (TimeoutError, KafkaTimeoutError):
+            log.warning("partition %d of %s: not acknowledged within %.0f s", partition, name, ACK_SECONDS_MAX)
+        except KafkaError as error:
+            log.warning("partition %d of %s: %s; starting a new producer", partition, name, type(error).__name__)
+            if client is self._producer.client:
+                self._broken.set()
+        return acknowledged
+
+    def _count(self, future: "asyncio.Future[Any]", size: int) -> None:
+        self.in_flight_bytes += size
+
+        def settled(done: "asyncio.Future[Any]") -> None:
+            self.in_flight_bytes -= size
+            if not done.cancelled():
+                done.exception()  # looked at: whoever waited has seen it, and nobody may be waiting any more
+
+        future.add_done_callback(settled)
+
+    async def watch(self, tell: Callable[[bool], None]) -> None:
+        """Until the service stops: replace a broken producer, and `tell` whether the broker answers."""
+        while not self._stopping.is_set():
+            if self._broken.is_set():
+                tell(False)
+                await self._replace()
+            tell(await self._answers())
+            waits = [asyncio.ensure_future(event.wait()) for event in (self._stopping, self._broken)]
+            await asyncio.wait(waits, timeout=PROBE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+
+    async def _answers(self) -> bool:
+        try:
+            return bool(await asyncio.wait_for(self._producer.client.client.force_metadata_update(), PROBE_SECONDS_MAX))
+        except (TimeoutError, KafkaError):
+            return False
+
+    async def _replace(self) -> None:
+        try:
+            await self._producer.replace()
+        except Unavailable:
+            return  # the service stops
+        self._broken.clear()
+
+    async def stop(self) -> None:
+        """Flush and close, within `kafka.STOP_SECONDS_MAX`. What is not flushed by then was never called accepted."""
+        await self._producer.stop()
+
+
+def _batches(client: Any, events: Events, headers: list[tuple[str, bytes]]) -> Iterator[Any]:
+    """Batches as the client wants them, full but for the last."""
+    batch = client.create_batch()
+    append = batch.append
+    for key, value in events:
+        if append(key=key, value=value, timestamp=None, headers=headers) is None:
+            yield batch
+            batch = client.create_batch()
+            append = batch.append
+            first = append(key=key, value=value, timestamp=None, headers=headers)
+            assert first is not None  # an event is far smaller than a batch
+    if events:
+        batch.close()
+        yield batch
