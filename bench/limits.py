@@ -15,7 +15,7 @@ from bench.events import submissions
 from bench.peers.job import Job
 from bench.table import number, printed
 from bench.topic import FEED, TOPIC
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.runtime.process.settings import Settings
 from tools.stack.embedded import jars
 

@@ -17,7 +17,7 @@ from aiokafka import TopicPartition
 
 from bench.table import number, printed
 from bench.topic import FEED, TOPIC
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.runtime.kafka import batch_columns, whole_batches
 from services.shared.runtime.kafka.clients import consumer
 from services.shared.runtime.kafka.topics import load_topics

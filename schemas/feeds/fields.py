@@ -126,3 +126,16 @@ def annotations(model: type) -> dict[str, tuple[Any, ...]]:
         bare = get_args(hint)[0] if get_origin(hint) is NotRequired else hint
         found[name] = getattr(bare, "__metadata__", ())
     return found
+
+
+def codes(model: type, field: str) -> tuple[str, ...]:
+    """The code list of a field, in its order. Raises LookupError for a field without one."""
+    hint = get_type_hints(model, include_extras=True)[field]
+    bare = get_args(hint)[0] if get_origin(hint) is NotRequired else hint
+    kind, *marks = get_args(bare)
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    for mark in marks:
+        if isinstance(mark, OneOf):
+            return mark.values
+    raise LookupError(f"{model.__name__}.{field} has no code list")

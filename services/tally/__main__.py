@@ -2,7 +2,7 @@
 
 import os
 
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.runtime.process.errors import ConfigurationError
 from services.shared.runtime.process.service import ServiceContext, run
 from services.tally.worker import TallyWorker

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from services.shared.feeds.rules import FeedRules, countable
+from services.shared.feeds.feed import FeedRules, countable
 from services.shared.statistics.exchange.records import Headers, Records, Texts, distinct_values
 from services.shared.statistics.folding.contribution import NEVER, NOTHING, Integers, Packed, pack
 from services.shared.statistics.folding.key_hash import hashes

@@ -12,7 +12,7 @@
 
 import numpy as np
 
-from services.shared.feeds.flows import FLOWS, flow_of
+from services.shared.feeds.feed import FeedRules
 from services.shared.statistics.folding.contribution import (
     NOTHING,
     ZERO,
@@ -37,9 +37,9 @@ _NO_FLOW = -1
 class Marginals:
     """The marginal cells of one partition. Their numbers are those of `cells`, given when they are first needed."""
 
-    def __init__(self, feed: str, cells: Cells) -> None:
-        self._feed, self._cells = feed, cells
-        self._flows = FLOWS.get(feed, ())
+    def __init__(self, rules: FeedRules, cells: Cells) -> None:
+        self._rules, self._cells = rules, cells
+        self._flows = rules.flow_names
         self._flow_numbers = np.empty(0, np.int64)  # by cell
         self._numbers = np.zeros((len(self._flows), DELAY_DAYS + 1 + len(_FATES)), np.int64)  # of the cells; 0: none yet
 
@@ -79,7 +79,7 @@ class Marginals:
         texts, known = self._cells.texts, len(self._flow_numbers)
         if known < len(texts):
             new = [
-                self._flows.index(flow_of(self._feed, text)) if text and not text.startswith(MARGINAL) else _NO_FLOW
+                self._flows.index(self._rules.flow(text)) if text and not text.startswith(MARGINAL) else _NO_FLOW
                 for text in texts[known:]
             ]
             self._flow_numbers = np.append(self._flow_numbers, np.array(new, np.int64))

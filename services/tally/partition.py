@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.shared.feeds.rules import FeedRules
+from services.shared.feeds.feed import FeedRules
 from services.shared.statistics.exchange.ledger_set import Changes
 from services.shared.statistics.exchange.records import Records, distinct_values
 from services.shared.statistics.folding.contribution import ZERO, Counts, Integers, count, merge, slot_days
@@ -43,7 +43,7 @@ class PartitionFold:
     def __init__(self, rules: FeedRules, cells: list[str] | None = None, saved: list[Run] | None = None) -> None:
         self.rules = rules
         self.cells = Cells(rules, cells or [])
-        self._marginals = Marginals(rules.feed, self.cells)
+        self._marginals = Marginals(rules, self.cells)
         self.saved: list[Run] = saved or []
         self.fresh: list[Run] = []
         self._counts: list[Counts] = [ZERO, *(run.counts for run in self.saved)]  # their sum; added up when it is asked for

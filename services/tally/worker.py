@@ -9,7 +9,7 @@ import logging
 import time
 from pathlib import Path
 
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.runtime.kafka.dead_letters import DeadLetters
 from services.shared.runtime.kafka.event_log import EventLog, Fetched, opened
 from services.shared.runtime.kafka.ledger import LedgerOwner, Position

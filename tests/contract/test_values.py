@@ -11,7 +11,7 @@ import pytest
 
 from schemas import generate
 from schemas.feeds import FEEDS
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.ingest.calendar_rules import latest
 from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge

@@ -136,7 +136,7 @@ async def test_ingest_told_to_end_under_load_ends_in_time_and_what_it_called_acc
 
 HANGS = """
 import asyncio, logging, os
-from services.shared.runtime import service
+from services.shared.runtime.process import service
 
 async def main(context):
     await context.serve()

@@ -20,7 +20,7 @@ import pytest
 import zstandard
 
 from schemas.feeds import FEEDS
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.ingest.service import serve_feed
 from services.shared.runtime.kafka import clients as kafka
 from services.shared.runtime.kafka import stack_identity

@@ -11,7 +11,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.exchange.records import Records
 from services.shared.statistics.folding.sheet import decode
 from services.tally.partition import PartitionFold

@@ -8,7 +8,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.shared.feeds.rules import NO_DAY, RULES
+from services.shared.feeds.catalogue import RULES
+from services.shared.feeds.reading import NO_DAY
 from services.shared.statistics.terms.calendar import day_number
 
 ALMATY = ZoneInfo("Asia/Almaty")

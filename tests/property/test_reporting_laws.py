@@ -8,7 +8,7 @@ import orjson
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.aggregation.aggregates import Aggregates
 from services.shared.statistics.aggregation.reporting import flows_of
 from services.shared.statistics.exchange.records import Records

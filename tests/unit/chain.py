@@ -13,7 +13,7 @@ import orjson
 
 from schemas.feeds import FEEDS
 from schemas.indicators import units
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.ingest.calendar_rules import latest
 from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge

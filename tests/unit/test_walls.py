@@ -21,9 +21,9 @@ BREACHES = {
     "services/shared/statistics/folding/forward.py": "import services.shared.statistics.estimation.estimate",
     "schemas/reader.py": "import services.shared.statistics.terms.areas",
     "tools/verify/borrowed.py": "import services.shared.statistics.terms.calendar",
-    "tools/verify/fed.py": "import services.shared.feeds.rules",
+    "tools/verify/fed.py": "import services.shared.feeds.catalogue",
     "tools/command/direct.py": "import aiokafka",
-    "tools/simulate/peeking.py": "import services.shared.feeds.rules",
+    "tools/simulate/peeking.py": "import services.shared.feeds.catalogue",
 }
 CLOCK_AND_DICE = """
 from datetime import UTC, datetime

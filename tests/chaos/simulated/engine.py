@@ -17,7 +17,7 @@ from services.informality_estimates.stage import AGGREGATES_FOLD, EstimatesStage
 from services.informality_estimates.stage import FOLD as ESTIMATES_FOLD
 from services.quarterly_aggregates.stage import FOLD as AGGREGATES_STAGE_FOLD
 from services.quarterly_aggregates.stage import TALLY_FOLD, AggregatesStage
-from services.shared.feeds.rules import FeedRules
+from services.shared.feeds.feed import FeedRules
 from services.shared.runtime.kafka import clients as kafka
 from services.shared.runtime.kafka import dead_letters, event_log, faust_stage, ledger
 from services.shared.runtime.kafka.ledger import Adoption, LedgerFollower, LedgerOwner

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.aggregation.aggregates import Aggregates
 from services.shared.statistics.exchange.records import Records
 from services.tally.partition import Effect, PartitionFold

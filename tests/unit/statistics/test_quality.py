@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.indicators import units
+from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.exchange.observation import Observation, series_key
 from services.shared.statistics.publication import mirror, quality
 from services.shared.statistics.publication.indicators import observations
@@ -122,7 +123,7 @@ def test_the_limits_of_the_page_are_those_of_the_code() -> None:
 @settings(max_examples=150, deadline=None)
 def test_half_and_95_percent_of_the_records_were_known_after_the_days_that_sorting_them_says(records: Arrived, feed: str) -> None:
     placed = [(FIRST_DAY + day, delay) for day, delay in records]
-    mine = line(report(reporting(placed, feed, quality.FLOWS[feed][0])), feed)
+    mine = line(report(reporting(placed, feed, RULES[feed].flow_names[0])), feed)
     delays = sorted(delay for _, delay in records)
     n = len(delays)
     assert mine["records"] == n

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.exchange.records import Records
 from services.shared.statistics.folding.sheet import decode
 from services.tally.partition import PartitionFold

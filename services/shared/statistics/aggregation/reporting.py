@@ -1,9 +1,9 @@
 """How late records come and what becomes of them: the marginal cells of day sheets, added up to quarters.
 
-`reporting|<quarter>|<feed>`: `flows` has a table for each flow (flows.py): for each day of the quarter from its first, until the
-last that has any, `[delay, n, n, ...]`: net records that arrived `delay` local days later, then a day later still, and so on; empty
-for a day without any. `value`: all of them. Delays of DELAY_DAYS and more stand under DELAY_DAYS, records of days yet to come
-under 0.
+`reporting|<quarter>|<feed>`: `flows` has a table for each flow of the feed (services/shared/feeds): for each day of the quarter
+from its first, until the last that has any, `[delay, n, n, ...]`: net records that arrived `delay` local days later, then a day
+later still, and so on; empty for a day without any. `value`: all of them. Delays of DELAY_DAYS and more stand under DELAY_DAYS,
+records of days yet to come under 0.
 
 `corrections|<quarter>|<feed>`: `corrected`, `withdrawn` and `conflicts` as the cells count them, by the day of the record that was
 replaced, withdrawn or refused; `value` is their sum, `records` how many count now.
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from services.shared.feeds.flows import FLOWS
+from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.exchange.ledger_set import Changes
 from services.shared.statistics.folding.contribution import Integers
 from services.shared.statistics.folding.sheet import CONFLICT, CORRECTED, DELAY, DELAY_DAYS, WITHDRAWN
@@ -51,7 +51,7 @@ class Reporting:
         known = self._quarters.get(place)
         if known is None:
             days = calendar.last_day(quarter) - first + 1
-            tables = {flow: np.zeros((days, DELAY_DAYS + 1), np.int64) for flow in FLOWS[feed]}
+            tables = {flow: np.zeros((days, DELAY_DAYS + 1), np.int64) for flow in RULES[feed].flow_names}
             known = self._quarters[place] = _Quarter(tables, defaultdict(int))
         if kind == DELAY:
             known.tables[flow][day - first, int(delay[0])] += change

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from math import sqrt
 from typing import Any
 
-from services.shared.feeds import offences
+from services.shared.feeds import migration_violations as offences
 from services.shared.statistics.estimation import frequencies
 from services.shared.statistics.estimation.estimate import Z_95, Absent, Interval, product, share_variance, wilson
 from services.shared.statistics.exchange.observation import TOTAL

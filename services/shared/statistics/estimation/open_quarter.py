@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.aggregation.reporting import MEASURE, flows_of
 from services.shared.statistics.estimation.estimate import Absent
 from services.shared.statistics.estimation.nowcast import Nowcast, Triangle, completeness, nowcast
@@ -26,15 +27,10 @@ Estimate = dict[str, Any]
 
 METHOD = "NOWCAST"
 # Of each feed: the indicator and the unit of each flow that is published.
-PUBLISHED: dict[str, dict[str, tuple[str, str]]] = {
-    "border-crossings": {"arrivals": ("ARRIVALS", "crossings"), "departures": ("DEPARTURES", "crossings")},
-    "work-permits": {"permits_issued": ("PERMITS_ISSUED", "permits")},
-    "residence-registrations": {
-        "residence_arrivals": ("RESIDENCE_ARRIVALS", "persons"),
-        "residence_departures": ("RESIDENCE_DEPARTURES", "persons"),
-    },
-    "labour-emigration": {"labour_emigration": ("LABOUR_EMIGRATION", "persons")},
-    "visitor-stays": {"guests": ("FOREIGN_GUESTS", "stays"), "medical": ("MEDICAL_VISITORS", "stays")},
+PUBLISHED = {
+    feed: published
+    for feed, rules in RULES.items()
+    if (published := {flow.name: (flow.indicator, flow.unit) for flow in rules.flows if flow.indicator})
 }
 ASSUMPTIONS = (
     ("Records are as late now as in the last 364 days", "amber"),

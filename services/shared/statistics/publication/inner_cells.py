@@ -8,7 +8,7 @@ know, so that what this one hid stays hidden, is its *confidential* body. Page: 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from services.shared.feeds import offences
+from services.shared.feeds import migration_violations as offences
 from services.shared.statistics.estimation.estimate import Interval
 from services.shared.statistics.exchange.observation import ESTIMATE, PROVISIONAL, SUPPRESSED, Observation, series_key
 from services.shared.statistics.publication.disclosure import Released, Table, protect

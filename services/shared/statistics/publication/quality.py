@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from services.shared.feeds.flows import FLOWS
+from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.aggregation.reporting import CORRECTIONS, MEASURE, flows_of
 from services.shared.statistics.estimation.nowcast import YEAR_DAYS, completeness
 from services.shared.statistics.estimation.open_quarter import history_of
@@ -25,23 +25,9 @@ Key = tuple[str, str]
 Report = dict[str, Any]
 
 
-class Limit(NamedTuple):
-    """After how many days a record is late, and why then."""
-
-    days: int
-    reason: str
-
-
-# By feed, in the order of reports.
-LATE: dict[str, Limit] = {
-    "border-crossings": Limit(1, "checkpoints send within the day; a night's batch may come the next morning"),
-    "work-permits": Limit(7, "a permit is entered in the week in which it begins"),
-    "student-enrolments": Limit(30, "universities enter their orders of enrolment once a month"),
-    "residence-registrations": Limit(10, "who moves registers within ten days"),
-    "labour-emigration": Limit(30, "agencies report on those who left once a month"),
-    "visitor-stays": Limit(5, "hosts report a guest within three working days"),
-}
-NOT_BY_RECORD = "migration-violations"  # counted by person in years: it has no day on which a record could be late
+# Feeds of which records can be late, in the order of reports; and those of which nothing can be said record by record.
+LATE = {feed: rules.late for feed, rules in RULES.items() if rules.late is not None}
+BY_PERSON_ONLY = tuple(feed for feed, rules in RULES.items() if rules.counted_by_person)
 
 # What is called good. Beyond one of these a feed is named with the doubt; nothing is ever hidden or changed for it.
 COMPLETENESS_MIN = 99.0  # percent: less, and a change of one percent on the quarter before may be records that have yet to come
@@ -51,16 +37,7 @@ WITHDRAWN_SHARE_MAX = 1.0  # percent of records: they should not have been sent 
 CONFLICTS_MAX = 0  # two contents of one version: an agency's system contradicts itself
 REVISION_MAX = 1.0  # percent: published changes are given to a tenth of a percent
 
-# Figures of each feed that readers quote; their revision is the feed's.
-HEADLINES: dict[str, tuple[str, ...]] = {
-    "border-crossings": ("ARRIVALS", "DEPARTURES"),
-    "work-permits": ("PERMITS_IN_FORCE",),
-    "student-enrolments": ("FOREIGN_STUDENTS",),
-    "residence-registrations": ("RESIDENCE_ARRIVALS", "RESIDENCE_DEPARTURES"),
-    "labour-emigration": ("LABOUR_EMIGRATION",),
-    "visitor-stays": ("FOREIGN_GUESTS", "MEDICAL_VISITORS"),
-}
-HEADLINE_SERIES = frozenset(series_key("Q", indicator) for of in HEADLINES.values() for indicator in of)
+HEADLINE_SERIES = frozenset(series_key("Q", indicator) for rules in RULES.values() for indicator in rules.headlines)
 FINDINGS_MAX = 50  # of each kind that a report lists: it is read by people, and has room for the number of all
 
 NO_RECORDS = "no record that counts is of the days of this quarter"
@@ -140,7 +117,10 @@ def _report(
     return {
         "period": period,
         "simulated": scale is not None,
-        "feeds": [*(_feed(sources, feed, period, today, scale is not None) for feed in LATE), _absent(NOT_BY_RECORD, BY_PERSON)],
+        "feeds": [
+            *(_feed(sources, feed, period, today, scale is not None) for feed in LATE),
+            *(_absent(feed, BY_PERSON) for feed in BY_PERSON_ONLY),
+        ],
         "mirrors": mirrors or [{"absent": True, "reason": mirror.NOBODY}],
         "published": _findings(len(stated), plausibility.of_references(stated)),
         "computed": _findings(computed, [*doubts.get(period, ()), *doubts.get(period[:4], ())]),
@@ -210,7 +190,7 @@ def _completeness(entries: Mapping[str, Entry], feed: str, quarter: int, today: 
 def _revision(sources: Sources, feed: str, period: str) -> dict[str, Any]:
     """How far the headline figures are from those first released: mean absolute, in their unit and in percent."""
     moved: dict[str, tuple[float, float]] = {}
-    for indicator in HEADLINES[feed]:
+    for indicator in RULES[feed].headlines:
         key = series_key("Q", indicator), period
         now = sources.observations.get(key)
         if key in sources.first and now is not None and now.value is not None:
@@ -238,7 +218,3 @@ def _doubts(line: Mapping[str, Any]) -> list[str]:
         "revised": (revision.get("percent") or 0.0) > REVISION_MAX,
     }
     return [name for name, doubtful in tests.items() if doubtful]
-
-
-assert LATE.keys() == FLOWS.keys() == HEADLINES.keys()
-assert all(limit.days < DELAY_DAYS for limit in LATE.values()), "later than that is not told apart"

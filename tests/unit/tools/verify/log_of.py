@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from schemas.indicators import units
-from services.shared.feeds.rules import RULES
+from services.shared.feeds.catalogue import RULES
 from services.shared.runtime.kafka.topics import load_topics
 from services.shared.statistics.aggregation.aggregates import Aggregates
 from services.shared.statistics.estimation.informality import MEASURES, estimates

@@ -5,23 +5,30 @@ label of its first day, and its cells are `area|times`: so many persons were fou
 person's offences meet there, and what leaves tally is numbers of persons only.
 """
 
+import re
 from collections import defaultdict
 
 import numpy as np
 import orjson
 import polars as pl
 
+from schemas.feeds.fields import codes
+from schemas.feeds.migration_violations import FEED
+from services.shared.feeds.feed import FeedRules
+from services.shared.feeds.reading import columns, is_country, on_day
 from services.shared.statistics.exchange.ledger_set import Changes
 from services.shared.statistics.exchange.observation import TOTAL
 from services.shared.statistics.folding.contribution import Counts, slot_cells, slots_of_day
 from services.shared.statistics.terms import calendar
 from services.shared.statistics.terms.areas import groups_of
 
-FEED = "migration-violations"
 MEASURE = "violations"
-KINDS = ("work_without_permit", "work_without_contract", "overstay", "other")
-COUNTED_KINDS = KINDS[:2]  # what the estimates are made of
+COUNTED_KINDS = ("work_without_permit", "work_without_contract")  # what the estimates are made of
+_FIELDS = ("citizenship", "kind", "person")
+_KINDS = frozenset(codes(FEED.record, "kind"))
+_PERSON = re.compile("[0-9a-f]{32}")  # a pseudonym: 128 bits
 _QUARTERS = 4
+assert set(COUNTED_KINDS) <= _KINDS
 
 
 def year_sheets(days: list[int], counts: Counts, names: list[str]) -> Changes:
@@ -86,3 +93,21 @@ def _entry(year: str, area: str, persons: dict[int, int]) -> bytes:
     return orjson.dumps(
         {"measure": MEASURE, "period": year, "area": area, "value": sum(persons.values()), "frequencies": frequencies}
     )
+
+
+def _valid(cell: str) -> bool:
+    citizenship, kind, person = cell.split("|") if cell.count("|") == len(_FIELDS) - 1 else ("", "", "")
+    return is_country(citizenship) and kind in _KINDS and _PERSON.fullmatch(person) is not None
+
+
+RULES = FeedRules(
+    contract=FEED,
+    stock=False,
+    columns=columns(FEED.record, "occurred_on", *_FIELDS),
+    cell_fields=_FIELDS,
+    spans=on_day("occurred_on", *_FIELDS),
+    valid_cell=_valid,
+    sheets=year_sheets,
+    accumulator=Frequencies,
+    counted_by_person=True,
+)
