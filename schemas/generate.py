@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from schemas.feeds import FEEDS, Feed
 from schemas.feeds.fields import Identity, Moment, Withdrawal, annotations
 from schemas.sdmx import structure_json
+from schemas.sdmx.structures import UnnamedCode
 from schemas.values import Aggregate, Estimate, Indicator, Quality, Rejection, Sheet
 
 FOLDER = Path(__file__).parent / "generated"
@@ -81,7 +82,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m schemas.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name the files that differ")
     check = parser.parse_args(arguments).check
-    texts = {name: json.dumps(schema, indent=1, ensure_ascii=False) + "\n" for name, schema in schemas().items()}
+    try:
+        texts = {name: json.dumps(schema, indent=1, ensure_ascii=False) + "\n" for name, schema in schemas().items()}
+    except UnnamedCode as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     FOLDER.mkdir(exist_ok=True)
     found = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.json")}
     if check:

@@ -11,18 +11,14 @@ from typing import Any
 
 import yaml
 
+from schemas.feeds import FEEDS
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "ARCHITECTURE.md"
 BEGIN, END = "<!-- from schemas/topics: begin -->", "<!-- from schemas/topics: end -->"
 
 # Written by many and read by people, or at the start only: in the picture they would cross every line, so only the table has them.
 ASIDE = frozenset({"rejections.v1", "dead-letters.v1", "stack.v1"})
-# What is no topic: how records come in, and how figures go out.
-AROUND = (
-    "agencies([agencies]) -->|HTTP| border_crossings & work_permits & student_enrolments & residence_registrations",
-    "agencies -->|HTTP| labour_emigration & visitor_stays & migration_violations & reference_figures",
-    "indicator_publisher --> postgresql[(PostgreSQL)] --> dissemination -->|bulletin| readers([readers])",
-)
 
 Topic = dict[str, Any]
 
@@ -42,6 +38,14 @@ def _shape(name: str) -> str:
     return f"{_node(name)}([{name}])" if " " in name else f"{_node(name)}[{name}]"
 
 
+def _around() -> tuple[str, ...]:
+    """What is no topic: how records come in, and how figures go out."""
+    return (
+        f"agencies([agencies]) -->|HTTP| {' & '.join(map(_node, FEEDS))}",
+        "indicator_publisher --> postgresql[(PostgreSQL)] --> dissemination -->|bulletin| readers([readers])",
+    )
+
+
 def picture(found: list[Topic]) -> str:
     """A Mermaid flowchart: services are boxes, topics are drums with their number of partitions."""
     drawn = [topic for topic in found if topic["name"] not in ASIDE]
@@ -52,7 +56,7 @@ def picture(found: list[Topic]) -> str:
     for topic in drawn:
         lines += [f"  {_node(name)} --> {_node(topic['name'])}" for name in topic["producers"]]
         lines += [f"  {_node(topic['name'])} --> {_node(name)}" for name in topic["consumers"]]
-    lines += [f"  {line}" for line in AROUND]
+    lines += [f"  {line}" for line in _around()]
     return "\n".join([*lines, "```"])
 
 

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple
 
 import yaml
 from babel import Locale
 
+from schemas.feeds.border_crossings import BorderCrossing
 from schemas.feeds.codes import COUNTRIES
-from schemas.feeds.fields import Purpose
+from schemas.feeds.fields import codes
 from schemas.feeds.student_enrolments import StudentEnrolment
 from schemas.feeds.work_permits import WorkPermit
 from schemas.indicators import catalogue
@@ -28,6 +29,10 @@ TIME = "TIME_PERIOD"
 MEASURE = "OBS_VALUE"
 
 Names = Mapping[str, str]  # by language
+
+
+class UnnamedCode(Exception):
+    """A code of the contracts that nobody has named in every language; says where to do it."""
 
 
 class Code(NamedTuple):
@@ -190,20 +195,26 @@ def codelist_urn(codelist: str) -> str:
     return urn("codelist", "Codelist", codelist)
 
 
-def _values(annotated: Any) -> tuple[str, ...]:
-    """The values of an annotated Literal."""
-    return get_args(get_args(annotated)[0])
-
-
 def _codes() -> dict[str, tuple[str, ...]]:
     """The codes of the long lists, in order, from the contracts."""
-    categories, levels = WorkPermit.__annotations__["category"], StudentEnrolment.__annotations__["level"]
     return {
         "CL_INDICATOR": tuple(catalogue()),
         "CL_AREA": ("_T", *GROUPS, *COUNTRIES),
-        "CL_PURPOSE": ("_T", *_values(Purpose)),
-        "CL_CATEGORY": ("_T", *_values(categories), *_values(levels)),
+        "CL_PURPOSE": ("_T", *codes(BorderCrossing, "purpose")),
+        "CL_CATEGORY": ("_T", *codes(WorkPermit, "category"), *codes(StudentEnrolment, "level")),
     }
+
+
+def _named(codelist: str, code: str, worded: Mapping[str, Names]) -> Names:
+    """The names of a code. Raises UnnamedCode."""
+    names = worded.get(code, {})
+    if missing := [language for language in LANGUAGES if not names.get(language)]:
+        if codelist == "CL_AREA":
+            return _country(code)
+        raise UnnamedCode(
+            f"schemas/sdmx/names.yaml: codelists.{codelist}.codes.{code} has no name in {', '.join(missing)}: add it there"
+        )
+    return names
 
 
 def _country(code: str) -> Names:
@@ -214,13 +225,13 @@ def _country(code: str) -> Names:
 def structures() -> Structures:
     """The structures that this distribution publishes; made once."""
     names = yaml.safe_load((files("schemas") / "sdmx" / "names.yaml").read_text("utf-8"))
-    codes = _codes()
+    found = _codes()
     lists = {}
     for identity, known in names["codelists"].items():
         worded: dict[str, Names] = known["codes"]
         described = {name: entry.definition for name, entry in catalogue().items()} if identity == "CL_INDICATOR" else {}
         items = tuple(
-            Code(code, worded.get(code) or _country(code), described.get(code, "")) for code in codes.get(identity, tuple(worded))
+            Code(code, _named(identity, code, worded), described.get(code, "")) for code in found.get(identity, tuple(worded))
         )
         lists[identity] = Codelist(identity, known["name"], items)
     concepts = tuple(Code(identity, worded) for identity, worded in names["concepts"].items())

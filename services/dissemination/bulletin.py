@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from schemas.feeds.border_crossings import BorderCrossing
+from schemas.feeds.fields import codes
+from schemas.feeds.work_permits import WorkPermit
 from schemas.indicators import catalogue
 from services.dissemination import plots
 from services.dissemination.figures import Figures, Key, Row, address, newest_reference
 from services.dissemination.layout import Assumptions, Bulletin, Headline, Part, Section, Table
 from services.dissemination.nowcasts import nowcasts
-from services.dissemination.parts import assumptions, banner, present, records_of, section, stated, table
+from services.dissemination.parts import assumptions, banner, in_order, present, records_of, section, stated, table
 from services.dissemination.persons import labour, residence, visitors
 from services.dissemination.quality import has_report
 from services.dissemination.releases import release_note
@@ -25,8 +28,12 @@ if TYPE_CHECKING:
 
 # The countries that a table of shares names besides those of the article: enough to be of use, few enough to read.
 COUNTRIES_MAX = 8
-PURPOSES = ("employment", "private", "tourism", "business", "education", "medical", "transit", "residence", "unspecified")
-CATEGORIES = ("1", "2", "3", "4", "seasonal", "transfer")
+# As the article has them; what the contract has beside them follows.
+PURPOSES = in_order(
+    codes(BorderCrossing, "purpose"),
+    ("employment", "private", "tourism", "business", "education", "medical", "transit", "residence", "unspecified"),
+)
+CATEGORIES = codes(WorkPermit, "category")
 FROM_FREQUENCIES = ("CHAO", "ZELTERMAN", "TRUNCATED_POISSON")
 ARRIVALS = Key("ARRIVALS")
 # Statuses of the data of the present system; others join the legend when they occur.

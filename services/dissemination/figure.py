@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 VINTAGES_SHOWN_MAX = 500  # about 150 kB of page; publication is continuous, so a figure may have thousands
 VINTAGES_READ_MAX = VINTAGES_SHOWN_MAX + 1  # one more tells the change of the last, and that there are older ones
 DATA = f"/sdmx/v2/data/dataflow/{AGENCY}/{FLOW}/{VERSION}"
-PURPOSES, CATEGORIES = ("purposes",), ("categories", "figure.levels")  # where the texts name a code
+PURPOSES, CATEGORIES = "purposes", "categories"  # where the texts name a code
 _KEY = re.compile(r"(?P<series>[QAD](?:\.[A-Za-z0-9_]{1,40}){5}):(?P<period>[0-9]{4}(?:-Q[1-4]|-[0-9]{2}-[0-9]{2})?)")
 
 
@@ -196,8 +196,8 @@ def _parts(words: Wording, key: Key) -> list[str]:
     return named
 
 
-def _code(words: Wording, kinds: Sequence[str], code: str) -> str:
-    return next((words(f"{kind}.{code}") for kind in kinds if words.has(f"{kind}.{code}")), code)
+def _code(words: Wording, kind: str, code: str) -> str:
+    return words(f"{kind}.{code}") if words.has(f"{kind}.{code}") else code
 
 
 def _dimensions(words: Wording, key: Key, period: str) -> tuple[tuple[str, str, str], ...]:

@@ -11,6 +11,11 @@ from services.dissemination.layout import Assumption, Assumptions, Part, Section
 from services.dissemination.wording import Wording
 
 
+def in_order(codes: Sequence[str], first: Sequence[str]) -> tuple[str, ...]:
+    """A code list as a table shows it: these first, then what the contract has beside them."""
+    return (*first, *(code for code in codes if code not in first))
+
+
 def table(figures: Figures, key: str, rows: Sequence[Row], feed: str, head: str = "indicator", extra_head: str = "") -> Table:
     """A table of rows; a source that all rows share moves from the rows to the foot, a unit that all share to the caption."""
     words = figures.words

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from schemas.feeds.fields import codes
+from schemas.feeds.residence_registrations import ResidenceRegistration
 from schemas.indicators import catalogue
 from services.dissemination.figures import Figures, Key, Row
 from services.dissemination.layout import Section
-from services.dissemination.parts import present, section, table
+from services.dissemination.parts import in_order, present, section, table
 
-PURPOSES = ("unspecified", "employment", "education", "private", "business", "medical", "tourism", "transit", "residence")
+PURPOSES = in_order(
+    codes(ResidenceRegistration, "purpose"), ("unspecified", "employment", "education", "private", "business", "medical")
+)
 COUNTRIES_MAX = 5
 
 

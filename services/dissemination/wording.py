@@ -16,8 +16,11 @@ from babel import Locale
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 
+from schemas.sdmx.structures import structures
+
 LANGUAGES = ("ru", "kk", "en")
 LANGUAGE_DEFAULT = "ru"
+CODES = {"purposes": "CL_PURPOSE", "categories": "CL_CATEGORY"}  # texts that are the names of a code list
 
 MINUS, NO_BREAK_SPACE, EN_DASH = "\u2212", "\u00a0", "\u2013"
 ROMAN = ("I", "II", "III", "IV")
@@ -82,6 +85,8 @@ class Wording:
             tree = yaml.safe_load(source.read_text("utf-8"))
             self._texts |= flatten(tree)
             self._sentences += [(_sentence_pattern(known), template) for known, template in tree["sentences"].items()]
+        for name, codelist in CODES.items():
+            self._texts |= {f"{name}.{code.id}": code.names[language] for code in structures().codelists[codelist].codes}
 
     def __call__(self, key: str, **values: object) -> str:
         text = self._texts[key]

@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from schemas.feeds import FEEDS
+from schemas.feeds.fields import codes
+
 CIS = frozenset({"AM", "AZ", "BY", "KG", "MD", "RU", "TJ", "TM", "UZ"})
 EAEU = frozenset({"AM", "BY", "KG", "RU"})
 NOT_FAR_ABROAD = CIS | {"GE", "UA", "XX", "KZ"}
 GROUPS = ("CIS", "FAR_ABROAD")
-PURPOSES = (
-    "unspecified", "employment", "education", "tourism", "private", "business", "medical", "transit", "residence",
-)  # fmt: skip
-CATEGORIES = ("1", "2", "3", "4", "seasonal", "transfer")
-LEVELS = ("preparatory", "bachelor", "master", "doctoral", "residency")
-FIELDS_OF_STUDY = tuple(f"{code:02d}" for code in range(11))
-OTHER_OFFENCES = ("overstay", "other")
+PURPOSES = codes(FEEDS["border-crossings"].record, "purpose")
+CATEGORIES = codes(FEEDS["work-permits"].record, "category")
+LEVELS = codes(FEEDS["student-enrolments"].record, "level")
+FIELDS_OF_STUDY = codes(FEEDS["student-enrolments"].record, "field")
+WORK_OFFENCES = ("work_without_permit", "work_without_contract")
+OTHER_OFFENCES = tuple(kind for kind in codes(FEEDS["migration-violations"].record, "kind") if kind not in WORK_OFFENCES)
 SERIES = ("arrivals", "departures", "citizens_in", "citizens_out")
 
 

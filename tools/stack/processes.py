@@ -1,14 +1,15 @@
-"""What a local stack consists of: the services, in order, and where each listens. The one place that lists them."""
+"""What a local stack consists of: the services, in order, and where each listens."""
 
 import os
 import signal
 import sys
 from dataclasses import dataclass, field
 
+from schemas.feeds import FEEDS
 from services.shared.runtime.process.settings import Settings
 from tools.stack.embedded.ports import LOOPBACK
 
-CONTRACT_PORTS = 9  # contract section 6: dissemination, then the ingest services in the order of section 1
+CONTRACT_PORTS = 1 + len(FEEDS)  # dissemination, then the ingest services in the order of the feeds
 KAFKA, POSTGRESQL = "kafka", "postgresql"
 
 
@@ -22,16 +23,7 @@ class Service:
     env: dict[str, str] = field(default_factory=dict)
 
 
-INGEST = (
-    Service("border-crossings", "services.border_crossings", 1),
-    Service("work-permits", "services.work_permits", 2),
-    Service("student-enrolments", "services.student_enrolments", 3),
-    Service("residence-registrations", "services.residence_registrations", 4),
-    Service("labour-emigration", "services.labour_emigration", 5),
-    Service("visitor-stays", "services.visitor_stays", 6),
-    Service("migration-violations", "services.migration_violations", 7),
-    Service("reference-figures", "services.reference_figures", 8),
-)
+INGEST = tuple(Service(name, f"services.{name.replace('-', '_')}", offset) for offset, name in enumerate(FEEDS, start=1))
 SERVICES = (
     *INGEST,
     *(
@@ -47,7 +39,7 @@ SERVICES = (
 
 
 def contract_ports(settings: Settings) -> range:
-    """The ports that users know: dissemination and all eight ingest services."""
+    """The ports that users know: dissemination and all ingest services."""
     return range(settings.port, settings.port + CONTRACT_PORTS)
 
 
