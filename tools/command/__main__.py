@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import sys
+from typing import NoReturn
 
 from services.shared.runtime.process.errors import TolqynError, UsageError
 
@@ -28,6 +29,16 @@ COMMANDS = {
 }
 
 
+class _Version(argparse.Action):
+    """Prints the version and ends. Not argparse's own, which would want it before anybody asked for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from services.shared.runtime.process.version import VERSION
+
+        print(f"{parser.prog} {VERSION}")
+        sys.exit(0)
+
+
 def _parser(command: str | None) -> argparse.ArgumentParser:
     """The parser with one command in full, or with the names of all."""
     parser = argparse.ArgumentParser(
@@ -35,6 +46,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
         description="Official migration statistics of Kazakhstan from event feeds.",
         epilog="`tolqyn COMMAND --help` says more. TOLQYN_HOME and TOLQYN_PORT choose the local stack.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     if command in COMMANDS:
         importlib.import_module(f"tools.command.{command.replace('-', '_')}").add_parser(subparsers)

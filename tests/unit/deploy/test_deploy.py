@@ -163,6 +163,7 @@ def test_the_broker_is_set_up_as_the_topics_need_it(compose: dict[str, Any]) -> 
 def test_the_image_installs_locked_packages_only_and_does_not_run_as_root() -> None:
     text = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
     assert "--require-hashes" in text
+    assert 'ENTRYPOINT ["python", "-P", "-m"]' in text
     assert re.search(r"^USER 10001", text, re.MULTILINE)
     assert re.search(r"^HEALTHCHECK ", text, re.MULTILINE)
     assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["python:3.11-slim", "python:3.11-slim"]

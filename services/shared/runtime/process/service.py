@@ -21,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from services.shared.runtime.process import metrics
 from services.shared.runtime.process.errors import ConfigurationError, Unavailable
 from services.shared.runtime.process.settings import Settings
+from services.shared.runtime.process.version import VERSION
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: a supervisor must not restart this in a loop
 # After SIGTERM a process ends within ten seconds, whatever hangs; its supervisor kills it after twelve. What was not drained by
@@ -98,7 +99,7 @@ class ServiceContext:
         return self._health(200 if self.ready else 503)
 
     def _health(self, status: int) -> web.Response:
-        body = orjson.dumps({"service": self.name, "ready": self.ready, "reason": self._reason})
+        body = orjson.dumps({"service": self.name, "ready": self.ready, "reason": self._reason, "version": VERSION})
         return web.Response(status=status, body=body, content_type="application/json")
 
 

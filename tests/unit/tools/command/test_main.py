@@ -3,6 +3,8 @@
 import argparse
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,14 @@ def test_help_names_every_command_and_imports_none_of_them() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30).stdout
     assert said.rstrip().endswith("[]")
     assert all(f"    {name}" in said for name in cli.COMMANDS)
+
+
+def test_the_version_is_that_of_pyproject(capsys: pytest.CaptureFixture[str]) -> None:
+    project = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text("utf-8"))["project"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"tolqyn {project['version']}\n"
 
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
