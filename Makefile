@@ -37,8 +37,8 @@ check: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/python -m schemas.generate --check
-	.venv/bin/python -m schemas.picture --check
+	.venv/bin/python -P -m schemas.generate --check
+	.venv/bin/python -P -m schemas.picture --check
 
 # Two at a time: half of the tests wait for servers. `pytest` alone runs them one after the other.
 test: test-tools check
@@ -46,23 +46,23 @@ test: test-tools check
 
 # make chaos SEED=n strikes the same victims in the same order again.
 chaos: setup
-	.venv/bin/python -m tests.chaos.real $(if $(SEED),--seed $(SEED))
+	.venv/bin/python -P -m tests.chaos.real $(if $(SEED),--seed $(SEED))
 	@$(MAKE) --no-print-directory chaos-seeds
 
 N ?= 20000
 chaos-seeds: setup
-	.venv/bin/python -m tests.chaos.simulated --advance $(N)
+	.venv/bin/python -P -m tests.chaos.simulated --advance $(N)
 
 mutants: test-tools
-	.venv/bin/python -m tests.chaos.mutants
+	.venv/bin/python -P -m tests.chaos.mutants
 
 MINUTES ?= 10
 overload: test-tools
-	.venv/bin/python -m tests.chaos.overload --minutes $(MINUTES)
+	.venv/bin/python -P -m tests.chaos.overload --minutes $(MINUTES)
 
 bench: setup
 	@deploy/setup/bench-tools
-	.venv/bin/python -m bench $(if $(QUICK),--quick)
+	.venv/bin/python -P -m bench $(if $(QUICK),--quick)
 
 lock:
 	@command -v uv >/dev/null || { echo 'tolqyn: make lock needs uv: pip install uv' >&2; exit 1; }

@@ -49,7 +49,7 @@ def _said(command: list[str], env: dict[str, str]) -> dict[str, Any]:
 def _fetch(settings: Settings, count: int) -> dict[str, Any]:
     job = Job(settings.broker(), settings.topic(TOPIC), "", str(settings.home / "fetch"), count, "bench-fetch", 1)
     env = {"KAFKA_BOOTSTRAP_SERVERS": settings.broker(), "TOLQYN_PREFIX": settings.prefix, "OPENBLAS_NUM_THREADS": "1"}
-    said = _said([sys.executable, "-m", "bench.peers.fetch", job.to_argument()], env)
+    said = _said([sys.executable, "-P", "-m", "bench.peers.fetch", job.to_argument()], env)
     return _result(said["records"], said["seconds"], said["cpu_seconds"])
 
 

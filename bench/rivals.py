@@ -28,6 +28,7 @@ from services.shared.runtime.process.settings import Settings
 from tools.stack.embedded import jars
 from tools.stack.embedded.children import dies_with_parent
 
+ROOT = Path(__file__).parents[1]
 RIVALS_PYTHON = Path(".venv-bench/bin/python")
 THREADS = 2  # stream threads, workers: as many as the reference machine has cores
 RUNS, RUNS_QUICK = 3, 1
@@ -112,7 +113,11 @@ def _environment(**more: str) -> dict[str, str]:
 def _python(module: str, python: Path, results: Callable[[], Results] = NewestCounts, **env: str) -> Callable[[Job], Contestant]:
     def contestant(job: Job) -> Contestant:
         return Contestant(
-            [str(python), "-m", f"bench.peers.{module}", job.to_argument()], _environment(**env), told_in_json, results
+            [str(python), "-P", "-m", f"bench.peers.{module}", job.to_argument()],
+            # The rivals' environment does not have Tolqyn: only the repository has the peers.
+            _environment(PYTHONPATH=str(ROOT), **env),
+            told_in_json,
+            results,
         )
 
     return contestant

@@ -45,7 +45,11 @@ def _interrupted(_: int, __: FrameType | None) -> None:
 def tolqyn(*arguments: str) -> str:
     """Run the command for the stack of this environment; its output. Raises CalledProcessError."""
     done = subprocess.run(
-        [sys.executable, "-m", "tools.command", *arguments], capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=True
+        [sys.executable, "-P", "-m", "tools.command", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS_MAX,
+        check=True,
     )
     return done.stdout
 

@@ -98,6 +98,16 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture
+def foreign_folder(tmp_path: Path) -> Path:
+    """A folder of somebody who has packages of the names of ours; importing one of them is an error."""
+    folder = tmp_path / "foreign"
+    for name in ("services", "schemas", "tools"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(f"raise ImportError('the {name} of the folder that one happens to be in')\n")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def broker(pytestconfig: pytest.Config) -> Iterator[str]:
     """Bootstrap servers of a real Kafka that makes no topics by itself."""

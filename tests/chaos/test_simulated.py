@@ -13,7 +13,7 @@ SEEDS = 1000
 def play(*arguments: str) -> str:
     """In a process of its own: the engine is wired to a simulated world there."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos.simulated", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-m", "tests.chaos.simulated", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout

@@ -42,7 +42,7 @@ class Stack:
         environment = {name: value for name, value in os.environ.items() if name not in ignored and not name.startswith("TOLQYN_")}
         environment |= {"TOLQYN_HOME": str(self.folder / "home"), "TOLQYN_PORT": str(self.port)}
         done = subprocess.run(
-            [sys.executable, "-m", "tools.command", *arguments],
+            [sys.executable, "-P", "-m", "tools.command", *arguments],
             env=environment, capture_output=True, text=True, timeout=seconds_max, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"tolqyn {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"

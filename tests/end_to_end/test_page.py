@@ -76,7 +76,7 @@ def address(database: str, tmp_path: Path) -> Iterator[str]:
     environment = os.environ | {"DATABASE_URL": database, "TOLQYN_LISTEN_PORT": str(port), "TOLQYN_HOME": str(tmp_path)}
     log = tmp_path / "service.log"
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", "services.dissemination"], env=environment, stderr=output)
+        process = subprocess.Popen([sys.executable, "-P", "-m", "services.dissemination"], env=environment, stderr=output)
     try:
         limit = time.monotonic() + READY_SECONDS_MAX
         while not _answers(f"http://127.0.0.1:{port}/health/ready"):

@@ -25,7 +25,7 @@ def test_verify_passes_and_names_the_one_figure_that_somebody_altered(stack: Sta
     try:
         environment = {"PATH": os.environ["PATH"], "TOLQYN_HOME": str(stack.folder / "home"), "TOLQYN_PORT": str(stack.port)}
         done = subprocess.run(
-            [sys.executable, "-m", "tools.command", "verify", KEY[1]],
+            [sys.executable, "-P", "-m", "tools.command", "verify", KEY[1]],
             env=environment, capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
     finally:

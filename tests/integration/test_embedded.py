@@ -84,7 +84,7 @@ def test_as_root_without_user_namespaces_the_database_is_nobodys(home: Path, mon
 
 def test_without_java_one_line_says_how_to_get_it(tmp_path: Path) -> None:
 
-    command = [sys.executable, "-m", jars.__name__]
+    command = [sys.executable, "-P", "-m", jars.__name__]
     env = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 1

@@ -23,14 +23,16 @@ NAMES = [processes.KAFKA, processes.POSTGRESQL, *(service.name for service in pr
 class Stack:
     """One local stack, driven through the command line as its users do."""
 
-    def __init__(self, home: Path, port: int, **env: str) -> None:
-        self.home = home
+    def __init__(self, home: Path, port: int, cwd: Path, **env: str) -> None:
+        self.home, self.cwd = home, cwd
         clean = {k: v for k, v in os.environ.items() if k not in {"KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "TOLQYN_PREFIX"}}
         self.env = {**clean, "TOLQYN_HOME": str(home), "TOLQYN_PORT": str(port), **env}
 
     def tolqyn(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "tools.command", *words]
-        return subprocess.run(command, env=self.env, capture_output=True, text=True, check=False, timeout=SECONDS_MAX + 60)
+        command = [sys.executable, "-P", "-m", "tools.command", *words]
+        return subprocess.run(
+            command, cwd=self.cwd, env=self.env, capture_output=True, text=True, check=False, timeout=SECONDS_MAX + 60
+        )
 
     def up(self) -> str:
         done = self.tolqyn("up", "--detach")
@@ -80,9 +82,9 @@ class Stack:
 
 
 @pytest.fixture
-def stack(home: Path, stack_port: Callable[[], int]) -> Iterator[Stack]:
-    """A stack with its own broker and database, not started."""
-    made = Stack(home, stack_port())
+def stack(home: Path, stack_port: Callable[[], int], foreign_folder: Path) -> Iterator[Stack]:
+    """A stack with its own broker and database, not started; its user is in a folder with packages of the same names."""
+    made = Stack(home, stack_port(), foreign_folder)
     yield made
     made.down()
 
@@ -122,13 +124,13 @@ def test_a_stack_comes_up_heals_and_leaves_nothing_behind(stack: Stack) -> None:
 
 
 def test_two_stacks_share_a_cluster_by_prefix_and_ctrl_c_ends_one(
-    settings: Settings, home: Path, stack_port: Callable[[], int]
+    settings: Settings, home: Path, stack_port: Callable[[], int], foreign_folder: Path
 ) -> None:
     shared = {"KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers, "DATABASE_URL": settings.database_url}
-    stack = Stack(home / "first", stack_port(), TOLQYN_PREFIX=settings.prefix, **shared)
+    stack = Stack(home / "first", stack_port(), foreign_folder, TOLQYN_PREFIX=settings.prefix, **shared)
     with (home / "foreground.log").open("wb") as log:
-        command = [sys.executable, "-m", "tools.command", "up"]
-        foreground = subprocess.Popen(command, env=stack.env, stdout=log, stderr=log, start_new_session=True)
+        command = [sys.executable, "-P", "-m", "tools.command", "up"]
+        foreground = subprocess.Popen(command, cwd=stack.cwd, env=stack.env, stdout=log, stderr=log, start_new_session=True)
     try:
         limit = time.monotonic() + SECONDS_MAX
         while "Ctrl-C" not in (home / "foreground.log").read_text():
@@ -142,13 +144,13 @@ def test_two_stacks_share_a_cluster_by_prefix_and_ctrl_c_ends_one(
         ]
         assert "@" not in status["services"][1]["url"]
 
-        intruder = Stack(home / "second", stack_port(), TOLQYN_PREFIX=settings.prefix, **shared)
+        intruder = Stack(home / "second", stack_port(), foreign_folder, TOLQYN_PREFIX=settings.prefix, **shared)
         done = intruder.tolqyn("up", "--detach")
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
         assert "belong to another stack" in done.stderr
         assert intruder.processes() == []
 
-        neighbour = Stack(home / "third", stack_port(), TOLQYN_PREFIX=settings.prefix + "x.", **shared)
+        neighbour = Stack(home / "third", stack_port(), foreign_folder, TOLQYN_PREFIX=settings.prefix + "x.", **shared)
         assert "ready" in neighbour.up()
         neighbour.down()
         assert all(entry["ready"] for entry in stack.status()["services"])

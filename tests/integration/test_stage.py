@@ -20,7 +20,7 @@ def test_a_stage_whose_input_topics_do_not_exist_ends_with_one_clear_line(settin
         "TOLQYN_STATE_DIR": str(settings.state_dir),
         "TOLQYN_LISTEN_PORT": str(free_port()),
     }
-    command = [sys.executable, "-m", "services.informality_estimates"]
+    command = [sys.executable, "-P", "-m", "services.informality_estimates"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=END_SECONDS_MAX, check=False)
     assert done.returncode == EXIT_CONFIGURATION, done.stderr
     assert f"topic {settings.prefix}aggregates.quarterly.v1 does not exist" in done.stderr.splitlines()[-1]

@@ -179,7 +179,7 @@ class Tally:
             }
         )
         with self.log_path.open("ab") as output:
-            self._process = subprocess.Popen([sys.executable, "-m", "services.tally"], env=environment, stderr=output)
+            self._process = subprocess.Popen([sys.executable, "-P", "-m", "services.tally"], env=environment, stderr=output)
 
     def end(self, number: signal.Signals) -> int:
         """Send the signal, wait for the end; the exit code."""

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _start(settings: Settings, detach: bool) -> "subprocess.Popen[bytes]":
     with local.log_file(settings, "supervisor").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tools.stack.supervisor"],
+            [sys.executable, "-P", "-m", "tools.stack.supervisor"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

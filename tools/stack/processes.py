@@ -77,4 +77,5 @@ def service_program(service: Service, settings: Settings, port: int) -> Program:
         "OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1"),
         **service.env,
     }
-    return Program(service.name, [sys.executable, "-m", service.module], f"http://{LOOPBACK}:{port}", env)
+    # -P: Python looks for modules where it is installed, never in the folder that the stack happens to be started from.
+    return Program(service.name, [sys.executable, "-P", "-m", service.module], f"http://{LOOPBACK}:{port}", env)

@@ -66,7 +66,7 @@ def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProce
     # The copy, not the installed tree; no bytecode, which could outlive the source it was made of.
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-P", "-m", module, *arguments],
         cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS_MAX,
     )  # fmt: skip
 

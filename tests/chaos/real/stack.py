@@ -80,7 +80,7 @@ class Stack:
         }
         with local.log_file(self.settings, "supervisor").open("wb") as log:
             self._supervisor = subprocess.Popen(  # noqa: ASYNC220 - takes milliseconds, and must be a child of the main thread
-                [sys.executable, "-m", "tests.chaos.real.supervisor"], env={**self.environment, **chaos},
+                [sys.executable, "-P", "-m", "tests.chaos.real.supervisor"], env={**self.environment, **chaos},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 preexec_fn=dies_with_parent(signal.SIGTERM),  # noqa: PLW1509 - two system calls, no locks
             )  # fmt: skip
@@ -235,6 +235,6 @@ class Stack:
     async def command(self, *arguments: str, seconds_max: float) -> "subprocess.CompletedProcess[str]":
         """Run `tolqyn` to its end."""
         return await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-m", "tools.command", *arguments],
+            subprocess.run, [sys.executable, "-P", "-m", "tools.command", *arguments],
             env=self.environment, capture_output=True, text=True, timeout=seconds_max, check=False,
         )  # fmt: skip

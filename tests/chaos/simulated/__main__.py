@@ -121,5 +121,5 @@ def main() -> int:
 if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is part of what a seed decides
         os.environ["PYTHONHASHSEED"] = "0"
-        os.execv(sys.executable, [sys.executable, "-m", "tests.chaos.simulated", *sys.argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "tests.chaos.simulated", *sys.argv[1:]])
     sys.exit(main())
