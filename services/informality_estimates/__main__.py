@@ -1,16 +1,12 @@
 """Informality estimates: survey, benchmark and residual estimates of informal work, cut by cut."""
 
-from services.informality_estimates.stage import AGGREGATES_FOLD, FOLD, EstimatesStage
-from services.shared.runtime.kafka.faust_stage import StageHost
+from services.informality_estimates.app import NAME, run_stage
 from services.shared.runtime.process.service import ServiceContext, run
-
-NAME = "informality-estimates"
 
 
 async def main(context: ServiceContext) -> None:
     await context.serve()
-    stage = EstimatesStage()
-    await StageHost(context, NAME, ["aggregates.quarterly.v1"], AGGREGATES_FOLD, "estimates.informality.v1", FOLD, stage).run()
+    await run_stage(context)
 
 
 run(NAME, main)

@@ -6,8 +6,8 @@ import sys
 MODULES = (
     "services.shared.ingest.service",
     "services.tally.worker",
-    "services.quarterly_aggregates.stage",
-    "services.informality_estimates.stage",
+    "services.quarterly_aggregates.app",
+    "services.informality_estimates.app",
     "services.indicator_publisher.publisher",
     "services.dissemination.app",
 )

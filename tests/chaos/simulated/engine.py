@@ -19,8 +19,8 @@ from services.quarterly_aggregates.stage import FOLD as AGGREGATES_STAGE_FOLD
 from services.quarterly_aggregates.stage import TALLY_FOLD, AggregatesStage
 from services.shared.feeds.feed import FeedRules
 from services.shared.runtime.kafka import clients as kafka
-from services.shared.runtime.kafka import dead_letters, event_log, faust_stage, ledger
-from services.shared.runtime.kafka.ledger import Adoption, LedgerFollower, LedgerOwner
+from services.shared.runtime.kafka import dead_letters, event_log, ledger, stage
+from services.shared.runtime.kafka.ledger import Adoption
 from services.shared.runtime.process.settings import Settings
 from services.shared.statistics.exchange.ledger_set import Cut, LedgerReader, is_behind
 from services.shared.statistics.exchange.records import Records
@@ -131,8 +131,8 @@ class Checker:
 class CheckedStage:
     """A stage whose inputs are checked as it takes them."""
 
-    def __init__(self, stage: faust_stage.Stage, check: Callable[[list[Adoption]], None]) -> None:
-        self._stage, self._check = stage, check
+    def __init__(self, wrapped: stage.Stage, check: Callable[[list[Adoption]], None]) -> None:
+        self._stage, self._check = wrapped, check
 
     def take(self, adoptions: list[Adoption]) -> None:
         self._check(adoptions)
@@ -142,26 +142,17 @@ class CheckedStage:
         return self._stage.give()
 
 
-class BareHost(faust_stage.StageHost):
-    """A stage's host without the Faust process around it: the same follower, the same handing on, the same owner."""
+class BareLedgers(stage.StageLedgers):
+    """A stage's ledgers without the Faust app around them: the same follower, the same handing on, the same owner."""
 
-    def __init__(
-        self, context: Any, name: str, inputs: list[str], input_fold: int, output: str, output_fold: int, stage: Any
-    ) -> None:
-        self._context, self._name, self._stage = context, name, stage
-        self._owner = LedgerOwner(context.settings, output, output_fold)
-        self._owned = False
-        self._whole = {}
-        self._follower = LedgerFollower(context.settings, inputs, input_fold)
-
-    async def run(self) -> None:
+    async def run_bare(self, checked: CheckedStage) -> None:
         stopping = self._context.stopping
         await self._owner.start(stopping)
         keeper = asyncio.ensure_future(self._owner.keep_right(stopping))
         try:
             await self._follower.start(stopping)
             async for adoptions in self._follower.adoptions(stopping):
-                await self._hand_on(adoptions)
+                await self._hand_on(checked, adoptions)
                 if keeper.done():
                     keeper.result()
         finally:
@@ -197,7 +188,7 @@ class Engine:
             for name in ("producer", "consumer", "require"):
                 if hasattr(module, name):
                     put(module, name, getattr(factories, name))
-        for module in (worker, ledger, faust_stage, publisher):
+        for module in (worker, ledger, stage, publisher):
             put(module, "time", clock)
         put(event_log, "whole_batches", types.SimpleNamespace(install=lambda _: False))
         put(worker, "RunStore", disk.UnluckyStore)
@@ -219,13 +210,13 @@ class Engine:
 
     def aggregates(self, context: Context) -> Awaitable[None]:
         topic = f"tallies.{self._feed}.v1"
-        stage = AggregatesStage([(topic, number) for number in range(self._broker.counts[topic])])
-        checked = CheckedStage(stage, self.checker.follow())
-        return BareHost(context, "aggregates", [topic], TALLY_FOLD, AGGREGATES, AGGREGATES_STAGE_FOLD, checked).run()
+        bare = AggregatesStage([(topic, number) for number in range(self._broker.counts[topic])])
+        ledgers = BareLedgers(context, "aggregates", [topic], TALLY_FOLD, AGGREGATES, AGGREGATES_STAGE_FOLD)  # type: ignore[arg-type]
+        return ledgers.run_bare(CheckedStage(bare, self.checker.follow()))
 
     def estimates(self, context: Context) -> Awaitable[None]:
-        stage = CheckedStage(EstimatesStage(), self.checker.follow())
-        return BareHost(context, "estimates", [AGGREGATES], AGGREGATES_FOLD, ESTIMATES, ESTIMATES_FOLD, stage).run()
+        ledgers = BareLedgers(context, "estimates", [AGGREGATES], AGGREGATES_FOLD, ESTIMATES, ESTIMATES_FOLD)  # type: ignore[arg-type]
+        return ledgers.run_bare(CheckedStage(EstimatesStage(), self.checker.follow()))
 
     def publisher(self, context: Context) -> Awaitable[None]:
         service = publisher.Publisher(context, self._clock)  # type: ignore[arg-type]
