@@ -1,4 +1,4 @@
-"""The documents hold: their links lead somewhere, their examples are what the code writes, no dependency is without a reason."""
+"""The documents hold: links lead somewhere, examples are what the code writes, no dependency lacks a reason, no decision a line."""
 
 import re
 import tomllib
@@ -21,9 +21,9 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def test_every_file_that_architecture_names_is_there() -> None:
-    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
-    named = re.findall(r"`((?:services|schemas|tests|docs|deploy)/[^`*]+)`", page)
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_file_that_the_page_names_is_there(page: str) -> None:
+    named = re.findall(r"`((?:services|schemas|tools|tests|docs|deploy)/[^`*<{]+)`", (ROOT / page).read_text("utf-8"))
     assert len(named) > 1
     assert [path for path in named if not (ROOT / path).exists()] == []
 
@@ -64,6 +64,17 @@ def test_a_reader_adopts_the_ledger_that_is_shown_as_an_example() -> None:
         assert reader.read(decode(sheet).day, sheet, None) is None
         jsonschema.validate(orjson.loads(sheet), orjson.loads((ROOT / "schemas/generated/sheet.schema.json").read_bytes()))
     assert reader.read("mark", mark, b"mark") == {orjson.loads(sheet)["day"]: sheet for sheet in sheets}
+
+
+def test_every_decision_stands_in_the_index_once_and_every_gap_is_explained() -> None:
+    folder = ROOT / "docs" / "decisions"
+    pages = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    index, _, gaps = (folder / "README.md").read_text("utf-8").rpartition("|\n\n")
+    rows = re.findall(r"^\| \[(\d{4})\]\(([^)]+)\) \| \S", index + "|", re.MULTILINE)
+    assert [name for _, name in rows] == pages
+    assert [number for number, _ in rows] == [name[:4] for name in pages]
+    missing = {f"{number:04}" for number in range(1, int(pages[-1][:4]))} - {name[:4] for name in pages}
+    assert set(re.findall(r"\b\d{4}\b", gaps)) == missing
 
 
 def test_every_dependency_has_its_reason() -> None:
