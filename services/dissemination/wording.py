@@ -71,6 +71,12 @@ def _sentence_pattern(sentence: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
+def _read(name: str) -> dict[str, Any]:
+    """A file of texts."""
+    tree: dict[str, Any] = yaml.safe_load((files("services.dissemination") / "texts" / f"{name}.yaml").read_text("utf-8"))
+    return tree
+
+
 class Wording:
     """Everything that the pages say in one language. Unknown keys raise KeyError: a text that is missing is a bug."""
 
@@ -81,10 +87,13 @@ class Wording:
         self._texts: dict[str, str] = {}
         self._sentences: list[tuple[re.Pattern[str], str]] = []
         for name in (language, f"figure.{language}", f"quality.{language}"):
-            source = files("services.dissemination") / "texts" / f"{name}.yaml"
-            tree = yaml.safe_load(source.read_text("utf-8"))
+            tree = _read(name)
             self._texts |= flatten(tree)
             self._sentences += [(_sentence_pattern(known), template) for known, template in tree["sentences"].items()]
+        for feed, said in _read("feeds").items():
+            self._texts |= {f"feeds.{feed}": said["source"][language], f"feed_names.{feed}": said["name"][language]}
+            if "late" in said:
+                self._sentences.append((_sentence_pattern(said["late"]["en"]), said["late"][language]))
         for name, codelist in CODES.items():
             self._texts |= {f"{name}.{code.id}": code.names[language] for code in structures().codelists[codelist].codes}
 

@@ -81,7 +81,8 @@ class Reports:
             touched |= {_year(period) for _, period in dict(self._first.items() ^ sources.first.items())}
             # Days that are young enough for late records: what is known of them depends on the newest ones, and on today.
             touched |= {str(calendar.year_of(calendar.quarter_of(day))) for day in (today, self._today - DELAY_DAYS)}
-            years &= touched
+            # A change on the year or the quarter before appears, moves or goes with the year before.
+            years &= touched | {str(int(year) + 1) for year in touched}
         self._today, self._scale, self._first = today, scale, dict(sources.first)
         self._reports = {period: report for period, report in self._reports.items() if period in periods}
         doubts = _by_period(plausibility.of_figures({key: o for key, o in sources.observations.items() if key[1][:4] in years}))
