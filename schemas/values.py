@@ -1,12 +1,13 @@
 """The values on the topics that the services write: JSON objects, as consumers may rely on them (contract, section 4).
 
-Event values are not here: they follow from the feeds (`schemas.generate`).
+The services write and read them by these types, so a field that is not here is a type error. Event values are not here: they follow
+from the feeds (`schemas.generate`).
 """
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, final
 
-from pydantic import ConfigDict, Field, with_config
-from typing_extensions import TypedDict
+from pydantic import ConfigDict, Field, WithJsonSchema, with_config
+from typing_extensions import TypedDict, TypeIs
 
 _CLOSED = ConfigDict(extra="forbid", strict=True)
 _DIMENSIONED = ConfigDict(extra="allow", strict=True)
@@ -41,6 +42,113 @@ class Aggregate(TypedDict):
     value: Number
 
 
+# What `Aggregate` promises to consumers in general, measure by measure, as the services know it.
+Dimension = Literal["citizenship", "destination", "counterpart", "purpose", "category", "level", "area"]
+
+
+class CountEntry(TypedDict):
+    """How many, of a measure; which dimensions it has is the measure's."""
+
+    measure: str
+    period: str
+    value: int
+    citizenship: NotRequired[str]
+    destination: NotRequired[str]
+    counterpart: NotRequired[str]
+    purpose: NotRequired[str]
+    category: NotRequired[str]
+    level: NotRequired[str]
+    area: NotRequired[str]
+
+
+class StatedFigure(TypedDict):
+    """A figure that an office published, with all that it said of it (schemas/feeds/reference_figures.py)."""
+
+    figure: str
+    period: str
+    value: Number
+    unit: str
+    source: str
+    published_on: str
+    sample_size: NotRequired[int]
+    design_effect: NotRequired[float]
+    counterpart: NotRequired[str]
+    note: NotRequired[str]
+
+
+class KeptFigure(StatedFigure):
+    """The same with its key in the log, `<agency>/<record>`."""
+
+    key: str
+
+
+class ReferenceEntry(KeptFigure):
+    """The same among the aggregates."""
+
+    measure: Literal["reference"]
+
+
+class ViolationsEntry(TypedDict):
+    """Persons found at work without papers in a year, by how often."""
+
+    measure: Literal["violations"]
+    period: str
+    area: str
+    value: int
+    frequencies: dict[str, int]
+
+
+class ReportingEntry(TypedDict):
+    """How late the records of a feed came: rows of each flow's table."""
+
+    measure: Literal["reporting"]
+    period: str
+    feed: str
+    value: int
+    flows: dict[str, list[list[int]]]
+
+
+class CorrectionsEntry(TypedDict):
+    """What became of the records of a feed."""
+
+    measure: Literal["corrections"]
+    period: str
+    feed: str
+    value: int
+    corrected: int
+    withdrawn: int
+    conflicts: int
+    records: int
+
+
+Entry = CountEntry | ReferenceEntry | ViolationsEntry | ReportingEntry | CorrectionsEntry
+
+
+def is_reference(entry: Entry) -> TypeIs[ReferenceEntry]:
+    """Whether an aggregate is a figure that an office published."""
+    return entry["measure"] == "reference"
+
+
+def is_violations(entry: Entry) -> TypeIs[ViolationsEntry]:
+    """Whether an aggregate says how many persons were found how often."""
+    return entry["measure"] == "violations"
+
+
+def is_reporting(entry: Entry) -> TypeIs[ReportingEntry]:
+    """Whether an aggregate says how late records came."""
+    return entry["measure"] == "reporting"
+
+
+def is_corrections(entry: Entry) -> TypeIs[CorrectionsEntry]:
+    """Whether an aggregate says what became of records."""
+    return entry["measure"] == "corrections"
+
+
+def is_count(entry: Entry) -> TypeIs[CountEntry]:
+    """Whether an aggregate is a number of what its measure counts."""
+    return entry["measure"] not in ("reference", "violations", "reporting", "corrections")
+
+
 @with_config(_CLOSED)
 class Assumption(TypedDict):
     """What an estimate takes for granted, and how much that can be trusted."""
@@ -49,6 +157,29 @@ class Assumption(TypedDict):
     rating: str
 
 
+class Inputs(TypedDict, total=False):
+    """What went into an estimate; which of these is the method's (docs/methods). Of figures: what was published, as it was sent."""
+
+    survey: StatedFigure
+    stock: StatedFigure
+    employment_balance: float
+    permits_in_force: float
+    crossings_counted: float
+    persons_found: int
+    frequencies: dict[str, int]
+    feed: str
+    history_from: str
+    known: int
+    completeness: float
+    feed_completeness: float
+    lower_80: float
+    upper_80: float
+
+
+_Inputs = Annotated[Inputs, WithJsonSchema({"additionalProperties": True, "title": "Inputs", "type": "object"})]
+
+
+@final
 @with_config(_CLOSED)
 class PresentEstimate(TypedDict):
     """estimates.informality.v1: an estimate with its interval, what went into it, and what it assumes."""
@@ -61,10 +192,11 @@ class PresentEstimate(TypedDict):
     upper: Number | None
     unit: str
     area: NotRequired[Annotated[str, Field(description="a group of citizenships; absent: all")]]
-    inputs: dict[str, Any]
+    inputs: _Inputs
     assumptions: list[Assumption]
 
 
+@final
 @with_config(_CLOSED)
 class AbsentEstimate(TypedDict):
     """estimates.informality.v1: why there is no estimate."""
@@ -75,10 +207,14 @@ class AbsentEstimate(TypedDict):
     area: NotRequired[str]
     absent: Literal[True]
     reason: str
-    inputs: NotRequired[Annotated[dict[str, Any], Field(description="what is known all the same")]]
+    inputs: NotRequired[Annotated[_Inputs, Field(description="what is known all the same")]]
 
 
 Estimate = PresentEstimate | AbsentEstimate
+
+
+ObsStatus = Literal["P", "A", "E", "F", "Q"]
+ConfStatus = Literal["F", "A", "D"]
 
 
 @with_config(_CLOSED)
@@ -90,14 +226,16 @@ class Indicator(TypedDict):
     UPPER: Number | None
     UNIT_MEASURE: str
     DECIMALS: int
-    OBS_STATUS: Annotated[
-        Literal["P", "A", "E", "F", "Q"], Field(description="provisional, final, estimate, target or forecast, suppressed")
-    ]
-    CONF_STATUS: Annotated[Literal["F", "A", "D"], Field(description="free, small cell, secondary")]
+    OBS_STATUS: Annotated[ObsStatus, Field(description="provisional, final, estimate, target or forecast, suppressed")]
+    CONF_STATUS: Annotated[ConfStatus, Field(description="free, small cell, secondary")]
     AS_OF: Annotated[int, Field(ge=1, description="the publication at which the observation last changed")]
     PUBLISHED_AT: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
+Doubt = Literal["incomplete", "late", "corrected", "withdrawn", "conflicts", "revised"]
+
+
+@final
 @with_config(_CLOSED)
 class Missing(TypedDict):
     """Why something is not there."""
@@ -106,6 +244,7 @@ class Missing(TypedDict):
     reason: str
 
 
+@final
 @with_config(_CLOSED)
 class Completeness(TypedDict):
     """Records known, in percent of those that the days passed so far will have had."""
@@ -113,6 +252,7 @@ class Completeness(TypedDict):
     value: Number
 
 
+@final
 @with_config(_CLOSED)
 class Revision(TypedDict):
     """How far a feed's headline figures are from those first released."""
@@ -122,6 +262,7 @@ class Revision(TypedDict):
     percent: Annotated[Number | None, Field(description="of what they are now; null if that is 0")]
 
 
+@final
 @with_config(_CLOSED)
 class FeedQuality(TypedDict):
     """One feed's line. Delays are local days; 60 stands for 60 and more."""
@@ -138,11 +279,12 @@ class FeedQuality(TypedDict):
     conflicts: int
     revision: Revision | Missing
     doubts: Annotated[
-        list[Literal["incomplete", "late", "corrected", "withdrawn", "conflicts", "revised"]],
+        list[Doubt],
         Field(description="what is not good, by the limits of docs/methods/quality.md"),
     ]
 
 
+@final
 @with_config(_CLOSED)
 class NoFeedQuality(TypedDict):
     """Why a feed has no line."""
@@ -152,6 +294,7 @@ class NoFeedQuality(TypedDict):
     reason: str
 
 
+@final
 @with_config(_CLOSED)
 class Mirror(TypedDict):
     """A partner country's figure beside that of here."""
@@ -165,6 +308,7 @@ class Mirror(TypedDict):
     asymmetry: Annotated[Number, Field(description="100 * (ours - theirs) / their mean")]
 
 
+@final
 @with_config(_CLOSED)
 class NoMirror(TypedDict):
     """Why there is nothing to compare it with."""

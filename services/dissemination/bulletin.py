@@ -13,7 +13,7 @@ from schemas.feeds.fields import codes
 from schemas.feeds.work_permits import WorkPermit
 from schemas.indicators import catalogue
 from services.dissemination import plots
-from services.dissemination.figures import Figures, Key, Row, address, newest_reference
+from services.dissemination.figures import Figures, Key, Row, address
 from services.dissemination.layout import Assumptions, Bulletin, Headline, Part, Section, Table
 from services.dissemination.nowcasts import nowcasts
 from services.dissemination.parts import assumptions, banner, in_order, present, records_of, section, stated, table
@@ -22,6 +22,7 @@ from services.dissemination.quality import has_report
 from services.dissemination.releases import release_note
 from services.dissemination.targets import outlook
 from services.dissemination.wording import EN_DASH, LANGUAGE_DEFAULT, parse_period, quarters_before, wording
+from services.shared.statistics.estimation.informality import newest
 
 if TYPE_CHECKING:
     from services.shared.runtime.postgres.store import Snapshot
@@ -177,8 +178,8 @@ def _by_country(figures: Figures, indicator: str) -> list[Row]:
 
 def _target_year(figures: Figures) -> str:
     """The year of the newest target, empty if no target was ever received."""
-    reference = newest_reference(figures.snapshot.references, "FOREIGN_STUDENTS_TARGET")
-    return "" if reference is None else str(reference["period"])
+    reference = newest(figures.snapshot.references, "FOREIGN_STUDENTS_TARGET")
+    return "" if reference is None else reference["period"]
 
 
 def _target(figures: Figures) -> Row:
@@ -239,11 +240,10 @@ def _estimate(figures: Figures, indicator: str, method: str, missing: str) -> Ro
     row = figures.row(key, label=label, period=period, missing=missing)
     if row.status:
         return row
-    estimate = figures.snapshot.estimates.get(f"{method}|{period}|{indicator}", {})
-    reason = estimate.get("reason", "")
-    if not reason:
+    estimate = figures.snapshot.estimates.get(f"{method}|{period}|{indicator}")
+    if estimate is None or "reason" not in estimate:
         return row
-    return replace(row, note=figures.words.translated(reason)[0], link=address(key, period))
+    return replace(row, note=figures.words.translated(estimate["reason"])[0], link=address(key, period))
 
 
 def _period_of(figures: Figures, method: str) -> tuple[str, str]:
@@ -260,9 +260,9 @@ def _assumptions(figures: Figures) -> tuple[Assumptions, ...]:
         ("INFORMAL_WORKERS", "RESIDUAL"),
         *(("INFORMAL_WORKERS", method) for method in FROM_FREQUENCIES),
     ):
-        estimate = figures.snapshot.estimates.get(f"{method}|{_period_of(figures, method)[0]}|{indicator}", {})
-        items = assumptions(words, ((a["text"], a["rating"]) for a in estimate.get("assumptions", ())))
-        if items:
+        estimate = figures.snapshot.estimates.get(f"{method}|{_period_of(figures, method)[0]}|{indicator}")
+        if estimate is not None and "absent" not in estimate:
+            items = assumptions(words, ((a["text"], a["rating"]) for a in estimate["assumptions"]))
             groups.append(Assumptions(words(f"labels.{indicator}_{method}"), items))
     return tuple(groups)
 
@@ -300,7 +300,7 @@ def _sources(figures: Figures) -> tuple[str, ...]:
     """The reference figures that stand behind the estimates and the target, each with its own source and period."""
     words, lines = figures.words, []
     for figure in ("INFORMAL_SHARE", "MIGRANT_WORKERS_STOCK", "FOREIGN_STUDENTS_TARGET"):
-        record = newest_reference(figures.snapshot.references, figure)
+        record = newest(figures.snapshot.references, figure)
         if record is not None:
             lines.append(f"{words(f'references.{figure}')}: {stated(words, record)}")
     return tuple(lines)

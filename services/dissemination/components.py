@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
+from schemas.values import StatedFigure
 from services.dissemination.figures import Key
 from services.dissemination.wording import quarters_before
 from services.shared.statistics.exchange.observation import TOTAL
@@ -16,14 +15,14 @@ _OF = {"NET_MIGRATION": ("RESIDENCE_ARRIVALS", "RESIDENCE_DEPARTURES"), "BORDER_
 _YEARS_OF_RATIO = 5
 
 
-def components(key: Key, period: str, target: Mapping[str, Any] | None) -> tuple[Figure, ...]:
+def components(key: Key, period: str, target: StatedFigure | None) -> tuple[Figure, ...]:
     """The figures in the order of the formula; none for what is counted or estimated. `target`: the newest for students."""
     indicator = key.indicator
     if indicator in _OF:
         first, second = _OF[indicator]
         return (replace(key, indicator=first), period), (replace(key, indicator=second), period)
     if indicator in ("FOREIGN_STUDENTS_GAP", "FOREIGN_STUDENTS_GROWTH_REQUIRED") and target is not None:
-        aim = Key("FOREIGN_STUDENTS_TARGET", freq="A"), str(target["period"])
+        aim = Key("FOREIGN_STUDENTS_TARGET", freq="A"), target["period"]
         return aim, (replace(key, indicator="FOREIGN_STUDENTS"), period)
     for ending, find in (
         ("_CHANGE_QOQ", _change),

@@ -8,18 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from schemas.indicators import catalogue
 from schemas.sdmx.structures import AGENCY, FLOW, VERSION
+from schemas.values import Assumption, Estimate, Inputs, StatedFigure
 from services.dissemination import methods
 from services.dissemination.components import components
-from services.dissemination.figures import Figures, Key, Row, newest_reference
+from services.dissemination.figures import Figures, Key, Row
 from services.dissemination.layout import Assumptions
 from services.dissemination.origins import origin
 from services.dissemination.parts import assumptions, banner, records_of, stated
 from services.dissemination.quality import has_report
 from services.dissemination.wording import Wording, wording
+from services.shared.statistics.estimation.informality import newest
 from services.shared.statistics.exchange.observation import DIMENSIONS, FREE, NOT_APPLICABLE, SUPPRESSED, TOTAL
 from services.shared.statistics.publication.release import parse_name
 from services.shared.statistics.publication.sdmx_csv import STRUCTURE_ID
@@ -118,14 +120,14 @@ def parse_key(text: str) -> tuple[Key, str]:
 
 def is_known(snapshot: Snapshot, key: Key, period: str, vintages: Sequence[Vintage]) -> bool:
     """Whether there is anything to say: published now or once, or an estimate that is absent with a reason."""
-    return bool(vintages) or (key.series, period) in snapshot.observations or bool(_estimate_of(snapshot, key, period))
+    return bool(vintages) or (key.series, period) in snapshot.observations or _estimate_of(snapshot, key, period) is not None
 
 
-def _estimate_of(snapshot: Snapshot, key: Key, period: str) -> dict[str, Any]:
+def _estimate_of(snapshot: Snapshot, key: Key, period: str) -> Estimate | None:
     if key.method == NOT_APPLICABLE or (key.purpose, key.category) != (TOTAL, TOTAL):
-        return {}
+        return None
     area = "" if key.area == TOTAL else f"|{key.area}"
-    return snapshot.estimates.get(f"{key.method}|{period}|{key.indicator}{area}", {})
+    return snapshot.estimates.get(f"{key.method}|{period}|{key.indicator}{area}")
 
 
 def build(snapshot: Snapshot, key: Key, period: str, vintages: Sequence[Vintage], language: str) -> FigurePage:
@@ -135,9 +137,9 @@ def build(snapshot: Snapshot, key: Key, period: str, vintages: Sequence[Vintage]
     indicator, comes_from = catalogue()[key.indicator], origin(key.indicator, key.method)
     estimate = _estimate_of(snapshot, key, period)
     row = figures.row(key, label=name_of(words, key), period=period, missing="gone" if vintages else "not_computed")
-    reason = words.translated(estimate["reason"])[0] if estimate.get("reason") else ""
+    reason = words.translated(estimate["reason"])[0] if estimate is not None and "reason" in estimate else ""
     page = methods.method_page(comes_from.page, language)
-    rated = [(a["text"], a["rating"]) for a in estimate.get("assumptions", ())] or page.assumptions
+    rated = [(a["text"], a["rating"]) for a in _assumptions(estimate)] or page.assumptions
     observation = figures.find(key, period)
     confidentiality = FREE if observation is None else observation.confidentiality
     records = records_of(figures)
@@ -227,7 +229,7 @@ def _definition(words: Wording, key: Key) -> str:
 
 def _components(figures: Figures, key: Key, period: str) -> Iterator[Row]:
     """What the figure was computed from, as far as it is published: each named with its period, and with its address."""
-    target = newest_reference(figures.snapshot.references, "FOREIGN_STUDENTS_TARGET")
+    target = newest(figures.snapshot.references, "FOREIGN_STUDENTS_TARGET")
     for of, at in components(key, period, target):
         if figures.find(of, at) is not None:
             yield figures.row(of, label=f"{name_of(figures.words, of)}, {figures.words.period(at)}", period=at)
@@ -242,12 +244,17 @@ def _level(words: Wording, row: Row, key: Key) -> str:
     return words("figure.interval_stated" if key.indicator == "FOREIGN_STUDENTS_TARGET" else "figure.interval_count")
 
 
-def _inputs(words: Wording, estimate: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _assumptions(estimate: Estimate | None) -> list[Assumption]:
+    return [] if estimate is None or "absent" in estimate else estimate["assumptions"]
+
+
+def _inputs(words: Wording, estimate: Estimate | None) -> Iterator[tuple[str, str]]:
     """(what, how much) of all that the estimating service worked from."""
-    for name, value in estimate.get("inputs", {}).items():
+    inputs: Inputs = {} if estimate is None else estimate.get("inputs", {})
+    for name, value in inputs.items():
         label = words(f"figure.inputs_names.{name}") if words.has(f"figure.inputs_names.{name}") else name
         if isinstance(value, dict) and "figure" in value:
-            yield label, stated(words, value)
+            yield label, stated(words, cast(StatedFigure, value))
         elif isinstance(value, dict):
             yield label, "; ".join(f"{times}: {words.number(count, 0)}" for times, count in value.items())
         elif isinstance(value, int | float):

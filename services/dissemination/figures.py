@@ -6,12 +6,12 @@ The computed value comes from the snapshot only, the printed one from the catalo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schemas.indicators import Statement, catalogue
 from services.dissemination.wording import Wording, parse_period
+from services.shared.statistics.estimation.informality import newest
 from services.shared.statistics.exchange.observation import NOT_APPLICABLE, SUPPRESSED, TOTAL, series_key
 from services.shared.statistics.publication.simulated import is_thinned
 from services.shared.statistics.terms.areas import GROUPS
@@ -82,12 +82,6 @@ def address(key: Key, period: str) -> str:
     return f"/figure/{key.series}:{period}"
 
 
-def newest_reference(references: Iterable[dict[str, Any]], figure: str) -> dict[str, Any] | None:
-    """The current record of a reference figure: the greatest `published_on`, then key."""
-    found = [r for r in references if r.get("figure") == figure]
-    return max(found, key=lambda r: (r.get("published_on", ""), r.get("key") or r.get("record_id", "")), default=None)
-
-
 def states_about(statement: Statement, period: str) -> bool:
     """Whether a statement may stand beside a figure of the quarter `period`.
 
@@ -109,7 +103,7 @@ class Figures:
         self.snapshot = snapshot
         self.period = period
         self.words = words
-        scale = newest_reference(snapshot.references, "SIMULATION_SCALE")
+        scale = newest(snapshot.references, "SIMULATION_SCALE")
         self.simulated = scale is not None
         self.scale = float(scale["value"]) if scale else 1.0
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
+from schemas.values import StatedFigure
 from services.dissemination.figures import Figures, Row
 from services.dissemination.layout import Assumption, Assumptions, Part, Section, Table
 from services.dissemination.wording import Wording
@@ -75,9 +75,10 @@ def assumptions(words: Wording, rated: Iterable[tuple[str, str]]) -> tuple[Assum
     return tuple(found)
 
 
-def stated(words: Wording, reference: Mapping[str, Any]) -> str:
+def stated(words: Wording, reference: StatedFigure) -> str:
     """A reference figure: its value, and in brackets its source, its period and the size of its sample."""
     value = float(reference["value"])
-    amount = words.amount(value, 0 if value.is_integer() else 1, str(reference.get("unit", "")))
-    sample = f"; n = {words.number(reference['sample_size'], 0)}" if reference.get("sample_size") else ""
-    return f"{amount} ({words.source(str(reference['source']))}; {words.period(str(reference['period']))}{sample})"
+    amount = words.amount(value, 0 if value.is_integer() else 1, reference["unit"])
+    size = reference.get("sample_size")
+    sample = f"; n = {words.number(size, 0)}" if size else ""
+    return f"{amount} ({words.source(reference['source'])}; {words.period(reference['period'])}{sample})"

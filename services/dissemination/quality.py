@@ -5,10 +5,10 @@ Pure. What the words mean: docs/methods/quality.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from schemas.values import Completeness, Doubt, FeedQuality, Findings, Mirror, Missing, NoFeedQuality, NoMirror, Revision
 from services.dissemination.wording import LANGUAGE_DEFAULT, NO_BREAK_SPACE, Wording, parse_period, wording
 from services.shared.statistics.folding.sheet import DELAY_DAYS
 from services.shared.statistics.publication.quality import (
@@ -25,15 +25,13 @@ if TYPE_CHECKING:
 
 GOOD, DOUBT, SILENT = "good", "doubt", "silent"
 DECIMALS = 1  # of shares, as those of the indicators
-_LIMITS = {
+_LIMITS: dict[Doubt, float] = {
     "incomplete": COMPLETENESS_MIN,
     "late": LATE_SHARE_MAX,
     "corrected": CORRECTED_SHARE_MAX,
     "withdrawn": WITHDRAWN_SHARE_MAX,
     "revised": REVISION_MAX,
 }
-
-Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -101,6 +99,7 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
     parse_period(period)
     words, body = wording(language), snapshot.qualities[period]
     mirrors = [m for m in body["mirrors"] if "figure" in m]
+    nobody = next((m for m in body["mirrors"] if "figure" not in m), None)
     limits = [
         (words(f"quality.doubts.{name}"), words(f"quality.because.{name}", limit=_percent(words, limit)))
         for name, limit in _LIMITS.items()
@@ -114,8 +113,8 @@ def build(snapshot: Snapshot, period: str, language: str = LANGUAGE_DEFAULT) -> 
         banner=words("quality.simulated") if body["simulated"] else "",
         feeds=tuple(_feed(words, feed, body["simulated"]) for feed in body["feeds"]),
         mirrors=tuple(_mirror(words, m) for m in mirrors),
-        mirrors_absent="" if mirrors else _reason(words, body["mirrors"][0]),
-        findings=tuple(_findings(words, name, body[name]) for name in ("published", "computed")),
+        mirrors_absent="" if nobody is None else _reason(words, nobody),
+        findings=(_findings(words, "published", body["published"]), _findings(words, "computed", body["computed"])),
         limits=tuple(
             (_name(words, feed), words.number(limit.days, 0), words.translated(limit.reason)[0]) for feed, limit in LATE.items()
         ),
@@ -128,17 +127,27 @@ def _name(words: Wording, feed: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def _reason(words: Wording, absent: Body) -> str:
+def _reason(words: Wording, absent: Missing | NoFeedQuality | NoMirror) -> str:
     return words.translated(absent["reason"])[0]
+
+
+def _complete(completeness: Completeness | Missing) -> float | None:
+    """In percent; None: it is not known."""
+    return None if "absent" in completeness else completeness["value"]
+
+
+def _revised(revision: Revision | Missing) -> float | None:
+    """In percent; None: nothing can be said."""
+    return None if "absent" in revision else revision["percent"]
 
 
 def _percent(words: Wording, value: float, sign: bool = False) -> str:
     return words.amount(value, 0 if float(value).is_integer() and not sign else DECIMALS, "percent", sign)
 
 
-def _feed(words: Wording, feed: Body, is_sample: bool) -> FeedLine:
+def _feed(words: Wording, feed: FeedQuality | NoFeedQuality, is_sample: bool) -> FeedLine:
     name = _name(words, feed["feed"])
-    if feed.get("absent"):
+    if "absent" in feed:
         return FeedLine(name, SILENT, words(f"quality.verdicts.{SILENT}"), _reason(words, feed))
     verdict = DOUBT if feed["doubts"] else GOOD
     if feed["doubts"]:
@@ -150,14 +159,15 @@ def _feed(words: Wording, feed: Body, is_sample: bool) -> FeedLine:
     return FeedLine(name, verdict, words(f"quality.verdicts.{verdict}"), says, _measures(words, feed))
 
 
-def _doubt(words: Wording, feed: Body, doubt: str) -> str:
-    values = {
-        "incomplete": {"share": _percent(words, feed["completeness"].get("value", 0.0))},
+def _doubt(words: Wording, feed: FeedQuality, doubt: Doubt) -> str:
+    completeness, revision = feed["completeness"], feed["revision"]
+    values: dict[Doubt, dict[str, str]] = {
+        "incomplete": {"share": _percent(words, _complete(completeness) or 0.0)},
         "late": {"share": _percent(words, feed["late"]), "days": words.number(feed["late_after_days"], 0)},
         "corrected": {"share": _percent(words, 100 * feed["corrected"] / feed["records"])},
         "withdrawn": {"share": _percent(words, 100 * feed["withdrawn"] / feed["records"])},
         "conflicts": {"number": words.number(feed["conflicts"], 0)},
-        "revised": {"share": _percent(words, feed["revision"].get("percent") or 0.0)},
+        "revised": {"share": _percent(words, _revised(revision) or 0.0)},
     }
     return words(f"quality.doubted.{doubt}", **values[doubt])
 
@@ -168,16 +178,18 @@ def _days(words: Wording, days: int) -> str:
     return words("quality.same_day") if days == 0 else words("quality.days", days=words.number(days, 0))
 
 
-def _measures(words: Wording, feed: Body) -> tuple[str, ...]:
+def _measures(words: Wording, feed: FeedQuality) -> tuple[str, ...]:
     completeness, revision = feed["completeness"], feed["revision"]
-    percent = revision.get("percent")
+    percent = _revised(revision)
     return (
         words.number(feed["records"], 0),
-        words("missing.mark") if completeness.get("absent") else _percent(words, completeness["value"]),
+        _percent(words, completeness["value"]) if "value" in completeness else words("missing.mark"),
         _cell(words, feed["median_days"]),
         _cell(words, feed["p95_days"]),
         _percent(words, feed["late"]),
-        *(words.number(feed[fate], 0) for fate in ("corrected", "withdrawn", "conflicts")),
+        words.number(feed["corrected"], 0),
+        words.number(feed["withdrawn"], 0),
+        words.number(feed["conflicts"], 0),
         words("missing.mark") if percent is None else _percent(words, percent),
     )
 
@@ -186,7 +198,7 @@ def _cell(words: Wording, days: int) -> str:
     return words.number(days, 0) + ("+" if days >= DELAY_DAYS else "")
 
 
-def _mirror(words: Wording, found: Body) -> MirrorLine:
+def _mirror(words: Wording, found: Mirror | NoMirror) -> MirrorLine:
     line = MirrorLine(
         partner=words.area(found["partner"]) if found["partner"] else words("missing.mark"),
         figure=words(f"quality.mirrors.{found['figure']}"),
@@ -194,13 +206,13 @@ def _mirror(words: Wording, found: Body) -> MirrorLine:
         source=words.source(found["source"]),
         theirs=words.number(found["theirs"], 0),
     )
-    if found.get("absent"):
+    if "absent" in found:
         return MirrorLine(line.partner, line.figure, line.period, line.source, line.theirs, says=_reason(words, found))
     ours, asymmetry = words.number(found["ours"], 0), _percent(words, found["asymmetry"], sign=True)
     return MirrorLine(line.partner, line.figure, line.period, line.source, line.theirs, ours, asymmetry)
 
 
-def _findings(words: Wording, name: str, found: Body) -> FindingsPart:
+def _findings(words: Wording, name: str, found: Findings) -> FindingsPart:
     lines = tuple(
         (words(f"quality.rules.{f['rule']}"), f["subject"], words.period(f["period"]), _off(words, f["difference"]))
         for f in found["listed"]

@@ -15,15 +15,16 @@ CALENDAR = "calendar"  # key of the annex that has the calendar's instants
 
 def release_note(snapshot: Snapshot, period: str, words: Wording) -> str:
     """What was released of a quarter, and what comes next by the calendar, as it was known at the snapshot's publication."""
-    of_period = [body for body in snapshot.releases.values() if body.get("period") == period]
+    of_period = [told for told in snapshot.releases.values() if "period" in told and told["period"] == period]
     state, said = "none", words("release.none")
     for kind in ("provisional", "final"):
-        found = [body for body in of_period if body["final"] == (kind == "final")]
+        found = [told for told in of_period if told["final"] == (kind == "final")]
         if found:
-            newest = max(found, key=lambda body: int(body["publication"]))
+            newest = max(found, key=lambda told: told["publication"])
             state, said = kind, words(f"release.{kind}", name=newest["name"])
     coming = {"none": ("provisional", "final"), "provisional": ("final",), "final": ()}[state]
-    dates = snapshot.releases.get(CALENDAR, {"periods": {}})["periods"].get(period, {})
+    foreseen = snapshot.releases.get(CALENDAR)
+    dates = foreseen["periods"].get(period, {}) if foreseen is not None and "periods" in foreseen else {}
     for kind in coming:
         due = datetime.fromisoformat(dates[kind]) if kind in dates else None
         if due is not None and due > snapshot.published_at:

@@ -32,7 +32,7 @@ def outlook(figures: Figures) -> Facts | None:
 def _lines(figures: Figures, stock: float, seen: Outlook) -> Iterator[tuple[str, str]]:
     words, target = figures.words, seen.target
     day = words.day(date.fromisoformat(target["published_on"]))
-    yield words("targets.published_on"), words("targets.published", source=words.source(str(target["source"])), day=day)
+    yield words("targets.published_on"), words("targets.published", source=words.source(target["source"]), day=day)
     gap = target["value"] - stock
     amount = f"{words.number(abs(gap), 0)} ({words(f'units.{PERSONS}')})"
     yield words("targets.gap" if gap > 0 else "targets.over"), amount

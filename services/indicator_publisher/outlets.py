@@ -1,10 +1,11 @@
 """The topics that carry what was published, each a ledger. PostgreSQL is ahead of them, never behind."""
 
 import asyncio
-from typing import Any
+from typing import cast
 
 import orjson
 
+from schemas.values import ConfStatus, Indicator, ObsStatus, Quality
 from services.shared.runtime.kafka.ledger import LedgerOwner, Position
 from services.shared.runtime.postgres.store import Outcome, Published, Snapshot, Standing
 from services.shared.runtime.process.settings import Settings
@@ -62,23 +63,22 @@ def _position(standing: Standing) -> Position:
     return Position(standing.cut, standing.log_time, standing.identity, standing.publication)
 
 
-def report_of(body: dict[str, Any]) -> bytes:
+def report_of(body: Quality) -> bytes:
     """A quality report as `quality.v1` carries it: the same bytes whether it was computed or read from the database."""
     return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 
 def value_of(o: Published) -> bytes:
     """One observation as `indicators.v1` carries it."""
-    return orjson.dumps(
-        {
-            "OBS_VALUE": o.value,
-            "LOWER": o.lower,
-            "UPPER": o.upper,
-            "UNIT_MEASURE": o.unit,
-            "DECIMALS": o.decimals,
-            "OBS_STATUS": o.status,
-            "CONF_STATUS": o.confidentiality,
-            "AS_OF": o.as_of,
-            "PUBLISHED_AT": o.published_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }
-    )
+    value: Indicator = {
+        "OBS_VALUE": o.value,
+        "LOWER": o.lower,
+        "UPPER": o.upper,
+        "UNIT_MEASURE": o.unit,
+        "DECIMALS": o.decimals,
+        "OBS_STATUS": cast(ObsStatus, o.status),
+        "CONF_STATUS": cast(ConfStatus, o.confidentiality),
+        "AS_OF": o.as_of,
+        "PUBLISHED_AT": o.published_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    return orjson.dumps(value)

@@ -9,11 +9,12 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from schemas.indicators import units
+from schemas.values import Entry, Estimate, KeptFigure, is_reference
 from services.indicator_publisher.alignment import Aligned, Alignment
 from services.indicator_publisher.outlets import Outlets
 from services.indicator_publisher.qualities import Qualities
@@ -49,8 +50,8 @@ class Publisher:
         self._context = context
         self._units = units()
         self._alignment = Alignment(AGGREGATES, ESTIMATES)
-        self._aggregates: dict[str, dict[str, Any]] = {}
-        self._estimates: dict[str, dict[str, Any]] = {}
+        self._aggregates: dict[str, Entry] = {}
+        self._estimates: dict[str, Estimate] = {}
         self._follower = LedgerFollower(context.settings, [AGGREGATES, ESTIMATES], INPUT_FOLD)
         self._outlets = Outlets(context.settings, FOLD)
         self._qualities = Qualities(self._units)
@@ -192,8 +193,8 @@ class Publisher:
     def _annex(self) -> Annex:
         annex: Annex = {("estimate", key): body for key, body in self._estimates.items()}
         for entry in self._aggregates.values():
-            if entry["measure"] == "reference":
-                annex["reference", entry["key"]] = {k: v for k, v in entry.items() if k != "measure"}
+            if is_reference(entry):
+                annex["reference", entry["key"]] = cast(KeptFigure, {k: v for k, v in entry.items() if k != "measure"})
         return annex
 
     def _show(self, standing: Standing) -> None:
@@ -202,7 +203,7 @@ class Publisher:
         metrics.PUBLICATION_LOG_TIME.set(standing.log_time / 1000)
 
 
-def _update(entries: dict[str, dict[str, Any]], changes: Changes) -> None:
+def _update(entries: dict[str, Any], changes: Changes) -> None:
     for key, value in changes.items():
         if value is None:
             entries.pop(key, None)

@@ -1,11 +1,13 @@
 """Quality reports as the publisher makes them: beside every publication, of the years in which anything changed."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import cast
 
+from schemas.values import Entry
 from services.shared.runtime.postgres.store import Annex
 from services.shared.statistics.exchange.observation import Figure
 from services.shared.statistics.publication.quality import HEADLINE_SERIES, Reports, Sources
+from services.shared.statistics.publication.revisions import SeriesRevisions
 
 Key = tuple[str, str]
 Units = Mapping[str, tuple[str, int]]
@@ -24,7 +26,7 @@ class Qualities:
         """Keys of aggregates and estimates that changed."""
         self._changed.update(changed)
 
-    def annex(self, entries: Mapping[str, Any], found: Mapping[Key, Figure], releases: Annex, log_time: int) -> Annex:
+    def annex(self, entries: Mapping[str, Entry], found: Mapping[Key, Figure], releases: Annex, log_time: int) -> Annex:
         """Every report. `found`: the figures of the same cut; `releases`: the annexes that tell of releases."""
         self._sources = Sources(entries, found, first_released(releases), self._units, log_time)
         return self._update()
@@ -46,8 +48,8 @@ def first_released(annex: Annex) -> dict[Key, float]:
     """Headline figures as they were when they were first released, by (series, period)."""
     found: dict[Key, float] = {}
     for series in HEADLINE_SERIES:
-        body = annex.get(("release", f"revisions|{series}"))
-        for row in body["rows"] if body is not None else ():
+        revisions = cast(SeriesRevisions | None, annex.get(("release", f"revisions|{series}")))
+        for row in revisions["rows"] if revisions is not None else ():
             value = next((vintage["value"] for vintage in row["vintages"] if vintage["value"] is not None), None)
             if value is not None:
                 found[series, row["period"]] = value

@@ -7,14 +7,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from schemas.values import Entry
 from services.shared.runtime.postgres.release_store import Freezing, Frozen, ReleaseStore, Request
 from services.shared.runtime.postgres.store import Annex, Outcome, Publication, Snapshot, Standing, annex_of, bare
 from services.shared.statistics.exchange.observation import DIMENSIONS, FINAL, TOTAL, Observation
 from services.shared.statistics.publication import release
-from services.shared.statistics.publication.release import ReleaseCalendar, Released
-from services.shared.statistics.publication.revisions import revision_table
+from services.shared.statistics.publication.release import Confidential, Dates, ReleaseCalendar, Released, Told
+from services.shared.statistics.publication.revisions import SeriesRevisions, revision_table
 
 # A release that could not be frozen in time (the publisher was away, or had no figures of the period) goes out late; after that
 # long only when somebody asks for it: a stack that is filled with old figures must not release them all by itself.
@@ -23,7 +24,7 @@ CALENDAR = "calendar"  # key of the annex that tells readers what is due
 
 Key = tuple[str, str]
 Figures = dict[Key, Observation]
-Cells = Callable[..., tuple[Figures, dict[str, Any]]]
+Cells = Callable[..., tuple[Figures, Confidential]]
 
 log = logging.getLogger("tolqyn.publisher")
 
@@ -33,7 +34,7 @@ class Place(NamedTuple):
 
     known: Snapshot
     standing: Standing
-    aggregates: Mapping[str, dict[str, Any]]
+    aggregates: Mapping[str, Entry]
 
 
 class Releases:
@@ -68,8 +69,9 @@ class Releases:
             period: {kind: self._dates.instant(period, final).isoformat() for kind, final in release.KINDS.items()}
             for period in periods
         }
-        before: Annex = {("release", key): body for key, body in (known.releases if known is not None else {}).items()}
-        return {**before, ("release", CALENDAR): {"periods": dates}}
+        annex: Annex = {("release", key): note for key, note in known.releases.items()} if known is not None else {}
+        annex["release", CALENDAR] = Dates(periods=dates)
+        return annex
 
     async def freeze(self, place: Place) -> None:
         """Freeze what was asked for and what the calendar wants now."""
@@ -140,7 +142,7 @@ class Releases:
     async def _annex_with(self, frozen: Frozen, known: Snapshot) -> Annex:
         """All annexes with those of a release that goes out: what it is, and how far it revises what went out before."""
         named = frozen.named
-        body = {
+        told: Told = {
             "name": str(named),
             "title": named.title,
             "period": named.period,
@@ -152,13 +154,14 @@ class Releases:
             "figures": len(frozen.figures),
             "hidden": sum(o.value is None for o in frozen.figures.values()),
         }
-        annex: Annex = {**annex_of(known), ("release", str(named)): body}
+        annex: Annex = {**annex_of(known), ("release", str(named)): told}
         totals = [o for o in frozen.figures.values() if _is_total(o.series)]
         before = await self._store.released_values([o.series for o in totals])
         for o in totals:
             rows = before.get(o.series, {})
             values = {**rows, o.period: [*rows.get(o.period, []), (str(named), o.value)]}
-            annex["release", f"revisions|{o.series}"] = {"series": o.series, "unit": o.unit, **revision_table(values)}
+            table = revision_table(values)
+            annex["release", f"revisions|{o.series}"] = SeriesRevisions(series=o.series, unit=o.unit, **table)
         return annex
 
 

@@ -1,9 +1,8 @@
 """Aggregates in, estimates out: recomputes the estimates of a cut from the few aggregates that they need."""
 
-from typing import Any
-
 import orjson
 
+from schemas.values import Entry
 from services.shared.runtime.kafka.ledger import Adoption, Position
 from services.shared.statistics.aggregation.reporting import MEASURE as REPORTING
 from services.shared.statistics.estimation.informality import MEASURES, estimates
@@ -18,7 +17,7 @@ class EstimatesStage:
     """Holds the aggregates that estimates are made from."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, dict[str, Any]] = {}
+        self._entries: dict[str, Entry] = {}
         self._nowcasts = Nowcasts()
         self._mark: Mark | None = None
         self._given: set[str] = set()

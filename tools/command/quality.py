@@ -81,7 +81,10 @@ def as_json(snapshot: Snapshot, quarter: int) -> dict[str, Any]:
 def _target(outlook: Outlook) -> dict[str, Any]:
     required, arrival = outlook.growth_required, outlook.arrival
     return {
-        **{name: outlook.target[name] for name in ("value", "period", "source", "published_on")},
+        "value": outlook.target["value"],
+        "period": outlook.target["period"],
+        "source": outlook.target["source"],
+        "published_on": outlook.target["published_on"],
         "growth_required": {"absent": True, "reason": required.reason} if isinstance(required, Absent) else required,
         "arrival": {"absent": True, "reason": arrival.reason} if isinstance(arrival, Absent) else arrival._asdict(),
     }

@@ -4,14 +4,13 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from schemas.indicators import catalogue
 from services.shared.runtime.postgres.release_store import ReleaseStore
 from services.shared.runtime.process.errors import Failure, UsageError
 from services.shared.runtime.process.settings import Settings
 from services.shared.statistics.exchange.observation import DIMENSIONS, series_key
-from services.shared.statistics.publication.revisions import revision_table
+from services.shared.statistics.publication.revisions import RevisionTable, revision_table
 from tools.stack import local
 
 FREQUENCIES = ("Q", "A")  # of an indicator without more: its quarterly total, if there is one
@@ -46,7 +45,7 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _table(settings: Settings, wanted: list[str]) -> tuple[str, int, dict[str, Any]]:
+async def _table(settings: Settings, wanted: list[str]) -> tuple[str, int, RevisionTable]:
     async with ReleaseStore.of(settings) as store:
         released = await store.released_values(wanted)
         snapshot = await store.snapshot()
@@ -57,7 +56,7 @@ async def _table(settings: Settings, wanted: list[str]) -> tuple[str, int, dict[
     return series, catalogue()[series.split(".")[1]].decimals, revision_table(released[series], now)
 
 
-def report(series: str, decimals: int, table: dict[str, Any]) -> list[str]:
+def report(series: str, decimals: int, table: RevisionTable) -> list[str]:
     """The triangle as a table of text, and a line of measures for each of its columns."""
 
     def said(value: float | None) -> str:

@@ -25,7 +25,7 @@ from services.shared.runtime.postgres.store import (
 from services.shared.runtime.process.errors import Failure
 from services.shared.statistics.exchange.ledger_set import Cut
 from services.shared.statistics.exchange.observation import FINAL, Observation
-from services.shared.statistics.publication.release import Named, Released
+from services.shared.statistics.publication.release import Confidential, Named, Released
 
 _FIGURE = ("series", "period", "value", "lower", "upper", "unit", "decimals", "status", "confidentiality")
 
@@ -96,7 +96,7 @@ class Freezing(NamedTuple):
     request: int | None
     figures: Figures
     inner: Figures
-    confidential: dict[str, Any]
+    confidential: Confidential
     after: int
 
 
@@ -234,7 +234,7 @@ class ReleaseStore(Store):
         return first[0][0], {(period, final) for period, final in rows}
 
     @available
-    async def confidential(self) -> list[dict[str, Any]]:
+    async def confidential(self) -> list[Confidential]:
         """What every frozen release must keep hidden, oldest first."""
         return [row[0] for row in await self._rows("select confidential from {schema}.embargo order by place")]
 

@@ -13,10 +13,13 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 import psycopg
 
+from schemas.values import Estimate, KeptFigure, Quality
 from services.shared.runtime.postgres.database import Database, available
 from services.shared.runtime.process.errors import Failure
 from services.shared.statistics.exchange.ledger_set import Cut, is_behind
 from services.shared.statistics.exchange.observation import Observation
+from services.shared.statistics.publication.release import Dates, Told
+from services.shared.statistics.publication.revisions import SeriesRevisions
 
 KINDS = ("reference", "estimate", "quality", "release")  # of annexes
 _KINDS = ", ".join(f"'{kind}'" for kind in KINDS)
@@ -90,8 +93,9 @@ alter table {schema}.annex drop constraint annex_kind_check,
 
 Key = tuple[str, str]
 V = TypeVar("V")
-Annex = dict[Key, dict[str, Any]]  # (kind, key) -> body
-NO_BODIES: Mapping[str, dict[str, Any]] = MappingProxyType({})
+ReleaseNote = Told | Dates | SeriesRevisions
+Body = KeptFigure | Estimate | Quality | ReleaseNote  # whose it is, its kind says
+Annex = dict[Key, Body]  # (kind, key) -> body
 
 
 class Published(NamedTuple):
@@ -117,10 +121,10 @@ class Snapshot(NamedTuple):
     published_at: datetime
     cut: Cut
     observations: dict[Key, Published]
-    references: list[dict[str, Any]]
-    estimates: dict[str, dict[str, Any]]
-    qualities: Mapping[str, dict[str, Any]] = NO_BODIES
-    releases: Mapping[str, dict[str, Any]] = NO_BODIES
+    references: list[KeptFigure]
+    estimates: dict[str, Estimate]
+    qualities: Mapping[str, Quality] = MappingProxyType({})
+    releases: Mapping[str, ReleaseNote] = MappingProxyType({})
 
 
 class Standing(NamedTuple):
@@ -307,9 +311,11 @@ class Store(Database):
 
 
 def _snapshot(number: int, published_at: datetime, cut: Cut, observations: dict[Key, Published], annex: Annex) -> Snapshot:
-    references = [body for (kind, _), body in sorted(annex.items()) if kind == "reference"]
-    estimates, qualities, releases = ({key: body for (k, key), body in annex.items() if k == kind} for kind in KINDS[1:])
-    return Snapshot(number, published_at, cut, observations, references, estimates, qualities, releases)
+    bodies: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    for kind, key in sorted(annex):
+        bodies[kind][key] = annex[kind, key]
+    references: list[KeptFigure] = [*bodies["reference"].values()]
+    return Snapshot(number, published_at, cut, observations, references, bodies["estimate"], bodies["quality"], bodies["release"])
 
 
 def as_value(value: float | None, decimals: int) -> float | int | None:
@@ -343,8 +349,9 @@ def _row(observation: Observation) -> tuple[Any, ...]:
 def annex_of(snapshot: Snapshot) -> Annex:
     """All annexes of a snapshot."""
     annex: Annex = {("reference", reference["key"]): reference for reference in snapshot.references}
-    for kind, bodies in zip(KINDS[1:], (snapshot.estimates, snapshot.qualities, snapshot.releases), strict=True):
-        annex |= {(kind, key): body for key, body in bodies.items()}
+    annex |= {("estimate", key): estimate for key, estimate in snapshot.estimates.items()}
+    annex |= {("quality", key): report for key, report in snapshot.qualities.items()}
+    annex |= {("release", key): note for key, note in snapshot.releases.items()}
     return annex
 
 

@@ -12,12 +12,12 @@ What the cells are: services/tally/marginals.py. A number is negative where more
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import orjson
 
+from schemas.values import ReportingEntry
 from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.exchange.ledger_set import Changes
 from services.shared.statistics.folding.contribution import Integers
@@ -100,7 +100,7 @@ def table_of(rows: list[list[int]], days: int) -> Integers:
     return table
 
 
-def flows_of(entry: Mapping[str, Any]) -> dict[str, Integers]:
+def flows_of(entry: ReportingEntry) -> dict[str, Integers]:
     """The tables of an entry by flow."""
     quarter = calendar.parse_quarter(entry["period"])
     days = calendar.last_day(quarter) - calendar.first_day(quarter) + 1

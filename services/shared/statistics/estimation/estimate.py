@@ -3,6 +3,8 @@
 from math import sqrt
 from typing import NamedTuple
 
+from schemas.values import Estimate
+
 Z_95 = 1.959963984540054  # the standard normal distribution's 0.975 quantile, to the last bit; a test compares
 
 
@@ -18,6 +20,12 @@ class Absent(NamedTuple):
     """A figure that its data cannot carry."""
 
     reason: str
+
+
+def key_of(estimate: Estimate) -> str:
+    """Under which it stands on its topic."""
+    area = estimate.get("area")
+    return "|".join((estimate["method"], estimate["period"], estimate["indicator"], *(() if area is None else (area,))))
 
 
 def wilson(share: float, sample_size: float, design_effect: float = 1.0) -> Interval:

@@ -5,20 +5,32 @@ Each is a dictionary as `estimates.informality.v1` carries it: value, interval, 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
-from typing import Any
+from typing import TypeVar, cast
 
+from schemas.values import (
+    AbsentEstimate,
+    Entry,
+    Estimate,
+    Inputs,
+    KeptFigure,
+    PresentEstimate,
+    StatedFigure,
+    ViolationsEntry,
+    is_count,
+    is_reference,
+    is_violations,
+)
 from services.shared.feeds import migration_violations as offences
 from services.shared.statistics.estimation import frequencies
-from services.shared.statistics.estimation.estimate import Z_95, Absent, Interval, product, share_variance, wilson
+from services.shared.statistics.estimation.estimate import Z_95, Absent, Interval, key_of, product, share_variance, wilson
 from services.shared.statistics.exchange.observation import TOTAL
 from services.shared.statistics.terms import calendar
 from services.shared.statistics.terms.areas import EAEU, HOME
 from services.shared.statistics.terms.universe import Crossings, Permits, crossings_as_persons
 
-Entry = Mapping[str, Any]
-Estimate = dict[str, Any]
+R = TypeVar("R", bound=KeptFigure)
 
 MEASURES = (
     "reference",
@@ -55,16 +67,16 @@ def estimates(entries: Mapping[str, Entry], log_time: int) -> dict[str, Estimate
     `entries`: aggregates of MEASURES by their key.
     """
     now = calendar.quarter_of(calendar.local_day(log_time))
-    references = [e for e in entries.values() if e["measure"] == "reference"]
+    references = [e for e in entries.values() if is_reference(e)]
     found: list[Estimate] = []
     for freq in ("Q", "A"):
         found += _survey_and_benchmark(references, now, freq)
         found += _residual(entries, now, freq)
-    found += _from_frequencies([e for e in entries.values() if e["measure"] == offences.MEASURE])
-    return {"|".join(e[name] for name in ("method", "period", "indicator", "area") if name in e): e for e in found}
+    found += _from_frequencies([e for e in entries.values() if is_violations(e)])
+    return {key_of(e): e for e in found}
 
 
-def newest(references: list[Entry], figure: str, until: int | None = None) -> Entry | None:
+def newest(references: Iterable[R], figure: str, until: int | None = None) -> R | None:
     """The newest published figure of this code whose period ends in quarter `until` or before."""
     fitting = [
         r for r in references if r["figure"] == figure and (until is None or calendar.last_quarter_of_period(r["period"]) <= until)
@@ -80,12 +92,12 @@ def _periods(first: int, now: int, freq: str) -> list[tuple[str, int]]:
     return [(str(year), calendar.parse_quarter(f"{year}-Q4")) for year in years]
 
 
-def _survey_and_benchmark(references: list[Entry], now: int, freq: str) -> list[Estimate]:
+def _survey_and_benchmark(references: Sequence[KeptFigure], now: int, freq: str) -> list[Estimate]:
     surveys = [r for r in references if r["figure"] == "INFORMAL_SHARE" and r.get("sample_size") and 0 <= r["value"] <= 100]
     if not surveys:
         return []
     first = min(calendar.last_quarter_of_period(r["period"]) for r in surveys)
-    found = []
+    found: list[Estimate] = []
     for period, quarter in _periods(first, now, freq):
         survey = newest(surveys, "INFORMAL_SHARE", quarter)
         if survey is None:
@@ -93,7 +105,7 @@ def _survey_and_benchmark(references: list[Entry], now: int, freq: str) -> list[
         share, effect = survey["value"] / 100, survey.get("design_effect") or 1.0
         interval = wilson(share, survey["sample_size"], effect)
         percent = Interval(survey["value"], 100 * interval.lower, 100 * interval.upper)
-        inputs = {"survey": _source(survey)}
+        inputs: Inputs = {"survey": _source(survey)}
         found.append(_estimate("INFORMAL_SHARE", "SURVEY", period, percent, "percent", inputs, _SURVEY_ASSUMPTIONS))
         stock = newest(references, "MIGRANT_WORKERS_STOCK", quarter)
         if stock is None or stock["value"] <= 0:
@@ -112,10 +124,9 @@ def _residual(entries: Mapping[str, Entry], now: int, freq: str) -> list[Estimat
     permits: dict[str, float] = defaultdict(float)
     quarters = set()
     for entry in entries.values():
-        measure = entry["measure"]
-        if measure in ("reference", offences.MEASURE) or entry["citizenship"] in EAEU or entry["citizenship"] == HOME:
+        if not is_count(entry) or entry["citizenship"] in EAEU or entry["citizenship"] == HOME:
             continue
-        period, value = entry["period"], entry["value"]
+        measure, period, value = entry["measure"], entry["period"], entry["value"]
         if measure == "employment_balance":
             balances[period] += max(0, value)
         elif measure == "employment_crossings":
@@ -125,12 +136,12 @@ def _residual(entries: Mapping[str, Entry], now: int, freq: str) -> list[Estimat
             permits[period] += value
     if not quarters:
         return []
-    found = []
+    found: list[Estimate] = []
     for period, quarter in _periods(min(quarters), now, freq):
         at = calendar.quarter_label(min(quarter, now))
         balance, in_force = balances[at], permits[at]
-        value = (crossings_as_persons(Crossings(balance)) - Permits(in_force)).value
-        if value <= 0:
+        left = (crossings_as_persons(Crossings(balance)) - Permits(in_force)).value
+        if left <= 0:
             reason = (
                 f"the balance of employment-purpose crossings ({balance:.0f}) is not above the permits in force ({in_force:.0f}): "
                 "nothing is left to estimate"
@@ -138,8 +149,8 @@ def _residual(entries: Mapping[str, Entry], now: int, freq: str) -> list[Estimat
             found += [_absent(i, "RESIDUAL", period, reason) for i in ("INFORMAL_WORKERS", "INFORMAL_SHARE")]
             continue
         half = Z_95 * sqrt(crossings[at])  # arrivals and departures as independent Poisson counts
-        inputs = {"employment_balance": balance, "permits_in_force": in_force, "crossings_counted": crossings[at]}
-        workers = Interval(value, max(0.0, value - half), value + half)
+        inputs: Inputs = {"employment_balance": balance, "permits_in_force": in_force, "crossings_counted": crossings[at]}
+        workers = Interval(left, max(0.0, left - half), left + half)
         share = Interval(*(100 * part for part in _shares(balance, in_force, half)))
         found.append(_estimate("INFORMAL_WORKERS", "RESIDUAL", period, workers, "persons", inputs, _RESIDUAL_ASSUMPTIONS))
         found.append(_estimate("INFORMAL_SHARE", "RESIDUAL", period, share, "percent", inputs, _RESIDUAL_ASSUMPTIONS))
@@ -152,28 +163,34 @@ def _shares(balance: float, permits: float, half: float) -> tuple[float, float, 
     return 1 - permits / balance, max(0.0, 1 - permits / low) if low > 0 else 0.0, 1 - permits / high
 
 
-def _from_frequencies(entries: list[Entry]) -> list[Estimate]:
+def _from_frequencies(entries: list[ViolationsEntry]) -> list[Estimate]:
     """By year, by each method: how many work without papers, found or not. Of groups it is only said where that is published."""
     tables: dict[str, dict[str, dict[int, int]]] = defaultdict(dict)
     for entry in entries:
         tables[entry["period"]][entry["area"]] = {int(times): persons for times, persons in entry["frequencies"].items()}
-    found = []
+    found: list[Estimate] = []
     for year, by_area in tables.items():
         for area, table in by_area.items():
-            inputs = {"persons_found": sum(table.values()), "frequencies": {str(times): n for times, n in table.items()}}
+            inputs: Inputs = {
+                "persons_found": sum(table.values()),
+                "frequencies": {str(times): n for times, n in table.items()},
+            }
             for method, estimator in frequencies.METHODS.items():
                 result = estimator(table) if area == TOTAL else Absent(_AT_RELEASES)
+                estimate: Estimate
                 if isinstance(result, Absent):
                     estimate = _absent("INFORMAL_WORKERS", method, year, result.reason)
                 else:
                     assumptions = frequencies.ASSUMPTIONS[method]
                     estimate = _estimate("INFORMAL_WORKERS", method, year, result, "persons", inputs, assumptions)
-                found.append(estimate if area == TOTAL else estimate | {"area": area})
+                if area != TOTAL:
+                    estimate["area"] = area
+                found.append(estimate)
     return found
 
 
-def _source(reference: Entry) -> dict[str, Any]:
-    return {k: v for k, v in reference.items() if k not in ("measure", "key")}
+def _source(reference: KeptFigure) -> StatedFigure:
+    return cast(StatedFigure, {k: v for k, v in reference.items() if k not in ("measure", "key")})
 
 
 def _estimate(
@@ -182,9 +199,9 @@ def _estimate(
     period: str,
     interval: Interval,
     unit: str,
-    inputs: dict[str, Any],
+    inputs: Inputs,
     assumptions: tuple[tuple[str, str], ...],
-) -> Estimate:
+) -> PresentEstimate:
     return {
         "indicator": indicator,
         "method": method,
@@ -198,5 +215,5 @@ def _estimate(
     }
 
 
-def _absent(indicator: str, method: str, period: str, reason: str) -> Estimate:
+def _absent(indicator: str, method: str, period: str, reason: str) -> AbsentEstimate:
     return {"indicator": indicator, "method": method, "period": period, "absent": True, "reason": reason}

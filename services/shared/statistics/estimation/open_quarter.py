@@ -10,20 +10,18 @@ before the log began came all at once, and says nothing of how late records are.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from schemas.values import Entry, Estimate, Inputs, ReportingEntry, is_reporting
 from services.shared.feeds.catalogue import RULES
-from services.shared.statistics.aggregation.reporting import MEASURE, flows_of
-from services.shared.statistics.estimation.estimate import Absent
+from services.shared.statistics.aggregation.reporting import flows_of
+from services.shared.statistics.estimation.estimate import Absent, key_of
 from services.shared.statistics.estimation.nowcast import Nowcast, Triangle, completeness, nowcast
 from services.shared.statistics.folding.contribution import Integers
 from services.shared.statistics.folding.sheet import DELAY_DAYS
 from services.shared.statistics.terms import calendar
-
-Entry = Mapping[str, Any]
-Estimate = dict[str, Any]
 
 METHOD = "NOWCAST"
 # Of each feed: the indicator and the unit of each flow that is published.
@@ -57,7 +55,7 @@ class Nowcasts:
         self._found: dict[str, dict[str, Estimate]] = {}  # by feed
         self._today = 0
 
-    def put(self, key: str, entry: Entry | None) -> None:
+    def put(self, key: str, entry: ReportingEntry | None) -> None:
         """An entry of the measure `reporting`; None: it is no longer there."""
         _, period, feed = key.split("|")
         if feed not in PUBLISHED:
@@ -75,7 +73,7 @@ class Nowcasts:
             self._today, self._found = today, {}
         for feed, tables in self._tables.items():
             if feed not in self._found and tables:
-                self._found[feed] = {_key(e): e for e in _of_feed(feed, tables, today)}
+                self._found[feed] = {key_of(e): e for e in _of_feed(feed, tables, today)}
         return {key: estimate for of_feed in self._found.values() for key, estimate in of_feed.items()}
 
 
@@ -83,13 +81,9 @@ def nowcasts(entries: Mapping[str, Entry], log_time: int) -> dict[str, Estimate]
     """All nowcasts of a cut by their key. `entries`: aggregates, of which those of the measure `reporting` are used."""
     kept = Nowcasts()
     for key, entry in entries.items():
-        if entry["measure"] == MEASURE:
+        if is_reporting(entry):
             kept.put(key, entry)
     return kept.estimates(log_time)
-
-
-def _key(estimate: Estimate) -> str:
-    return f"{METHOD}|{estimate['period']}|{estimate['indicator']}"
 
 
 def _of_feed(feed: str, tables: dict[int, dict[str, Integers]], today: int) -> list[Estimate]:
@@ -102,32 +96,41 @@ def _of_feed(feed: str, tables: dict[int, dict[str, Integers]], today: int) -> l
         of_feed = completeness(history.feed, quarter) if history is not None else None
         for flow, (indicator, unit) in PUBLISHED[feed].items():
             triangle = history.flows.get(flow) if history is not None else None
-            about = {"indicator": indicator, "method": METHOD, "period": calendar.quarter_label(quarter)}
             result = nowcast(triangle, quarter) if triangle is not None else Absent(NO_HISTORY)
-            inputs: dict[str, Any] = {"feed": feed}
+            inputs: Inputs = {"feed": feed}
             if triangle is not None:
                 first = calendar.first_day(quarter)
                 inputs["history_from"] = calendar.day_label(triangle.first_day)
                 inputs["known"] = triangle.total(max(first, triangle.first_day), min(calendar.last_day(quarter), today))
-                inputs |= _percent("completeness", completeness(triangle, quarter)) | _percent("feed_completeness", of_feed)
-            found.append(about | _said(result, unit, inputs))
+                share = completeness(triangle, quarter)
+                if share is not None:
+                    inputs["completeness"] = 100 * share
+                if of_feed is not None:
+                    inputs["feed_completeness"] = 100 * of_feed
+            found.append(_said(indicator, calendar.quarter_label(quarter), result, unit, inputs))
     return found
 
 
-def _percent(name: str, share: float | None) -> dict[str, float]:
-    return {} if share is None else {name: 100 * share}
-
-
-def _said(result: Nowcast | Absent, unit: str, inputs: dict[str, Any]) -> Estimate:
+def _said(indicator: str, period: str, result: Nowcast | Absent, unit: str, inputs: Inputs) -> Estimate:
     if isinstance(result, Absent):
-        return {"absent": True, "reason": result.reason, "inputs": inputs}
-    limits = {"lower_80": result.interval_80.lower, "upper_80": result.interval_80.upper}
+        return {
+            "indicator": indicator,
+            "method": METHOD,
+            "period": period,
+            "absent": True,
+            "reason": result.reason,
+            "inputs": inputs,
+        }
+    inputs["lower_80"], inputs["upper_80"] = result.interval_80.lower, result.interval_80.upper
     return {
+        "indicator": indicator,
+        "method": METHOD,
+        "period": period,
         "value": result.value,
         "lower": result.interval_95.lower,
         "upper": result.interval_95.upper,
         "unit": unit,
-        "inputs": inputs | limits,
+        "inputs": inputs,
         "assumptions": [{"text": text, "rating": rating} for text, rating in ASSUMPTIONS],
     }
 

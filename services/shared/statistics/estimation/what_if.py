@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, exp, log
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy
 
+from schemas.values import KeptFigure
 from services.shared.statistics.estimation.estimate import Absent
 from services.shared.statistics.exchange.observation import Figure, series_key
 from services.shared.statistics.terms import calendar
@@ -36,13 +37,13 @@ class Arrival(NamedTuple):
 class Outlook(NamedTuple):
     """A published target (the reference figure as it was sent), and what it takes to reach it."""
 
-    target: Mapping[str, Any]
+    target: KeptFigure
     growth_required: float | Absent
     arrival: Arrival | Absent
 
 
 def of_students(
-    references: Iterable[Mapping[str, Any]], observations: Mapping[tuple[str, str], Figure], quarter: int
+    references: Iterable[KeptFigure], observations: Mapping[tuple[str, str], Figure], quarter: int
 ) -> tuple[float | None, list[Outlook]]:
     """(foreign students at a quarter's end, what each published target for them would take), of what is published."""
     stocks = {
@@ -55,7 +56,7 @@ def of_students(
     return stocks[quarter], outlooks(references, STUDENTS_TARGET, stocks, quarter)
 
 
-def outlooks(references: Iterable[Mapping[str, Any]], figure: str, stocks: Mapping[int, float], quarter: int) -> list[Outlook]:
+def outlooks(references: Iterable[KeptFigure], figure: str, stocks: Mapping[int, float], quarter: int) -> list[Outlook]:
     """Every published target of this code, newest last, seen from the end of a quarter.
 
     `stocks`: by quarter number; `quarter` is one of them. Targets that agree with one another or not: each stands with its source.

@@ -5,8 +5,9 @@ Definitions are in schemas/indicators.csv. A count of 0 is not there; a share, c
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, Generic
+from typing import Generic, Literal
 
+from schemas.values import CountEntry, Entry, Estimate, KeptFigure, is_count, is_reference
 from services.shared.statistics.estimation.estimate import Absent
 from services.shared.statistics.estimation.informality import newest
 from services.shared.statistics.estimation.what_if import growth_required
@@ -23,7 +24,8 @@ from services.shared.statistics.terms import calendar
 from services.shared.statistics.terms.areas import EAEU, groups_of
 from services.shared.statistics.terms.universe import Crossings, Emigrants, Measure, Permits, Q, Residents, Stays, Students
 
-Entry = Mapping[str, Any]
+Area = Literal["citizenship", "destination", "counterpart"]
+Part = Literal["purpose", "category", "level"]
 SHARE_AREAS_EXCLUDED = frozenset({TOTAL, "EAEU"})  # shares are given for countries, the CIS and the far abroad
 
 ARRIVALS, DEPARTURES = Measure("arrivals", Crossings), Measure("departures", Crossings)
@@ -65,21 +67,23 @@ class Indicators:
         category: str = TOTAL,
         method: str = NOT_APPLICABLE,
         status: str = PROVISIONAL,
-        limits: tuple[float, float] | None = None,
+        limits: tuple[float | None, float | None] = (None, None),
     ) -> None:
         unit, decimals = self._units[indicator]
-        lower, upper = limits or (None, None)
+        lower, upper = limits
         series = series_key(freq, indicator, area, purpose, category, method)
         self.found[series, period] = Observation(series, period, value, lower, upper, unit, decimals, status)
 
 
 def observations(
-    aggregates: Mapping[str, Entry], estimates: Iterable[Entry], units: Mapping[str, tuple[str, int]]
+    aggregates: Mapping[str, Entry], estimates: Iterable[Estimate], units: Mapping[str, tuple[str, int]]
 ) -> dict[tuple[str, str], Observation]:
     """All observations of a cut by (series key, period). `aggregates`: entries of the aggregates ledger by key."""
-    by_measure: dict[str, list[Entry]] = defaultdict(list)
+    by_measure: dict[str, list[CountEntry]] = defaultdict(list)
     for entry in aggregates.values():
-        by_measure[entry["measure"]].append(entry)
+        if is_count(entry):
+            by_measure[entry["measure"]].append(entry)
+    references = [entry for entry in aggregates.values() if is_reference(entry)]
     out = Indicators(units)
     arrivals = _flow(out, "ARRIVALS", by_measure, ARRIVALS, "citizenship", "purpose", groups=True)
     departures = _flow(out, "DEPARTURES", by_measure, DEPARTURES, "destination", groups=True)
@@ -97,7 +101,7 @@ def observations(
     _labour(out, by_measure)
     _visitors(out, by_measure)
     _permits(out, by_measure)
-    _students(out, by_measure)
+    _students(out, by_measure, references)
     _estimates(out, estimates)
     return out.found
 
@@ -109,10 +113,10 @@ def _periods(quarter: str) -> tuple[tuple[str, str], tuple[str, str]]:
 def _flow(
     out: Indicators,
     indicator: str,
-    by_measure: Mapping[str, list[Entry]],
+    by_measure: Mapping[str, list[CountEntry]],
     measure: Measure[Q],
-    area_field: str,
-    purpose_field: str = "",
+    area_field: Area,
+    purpose_field: Part | None = None,
     groups: bool = False,
 ) -> Counts[Q]:
     """Quarterly and annual counts with their totals, by purpose if a field holds it; returns them by (period, area, purpose)."""
@@ -130,7 +134,7 @@ def _flow(
     return counts
 
 
-def _rolling(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+def _rolling(out: Indicators, by_measure: Mapping[str, list[CountEntry]]) -> None:
     for indicator, measure in (("ARRIVALS", "arrivals_rolling"), ("DEPARTURES", "departures_rolling")):
         for entry in by_measure[measure]:
             out.add("D", indicator, entry["period"], entry["value"], entry["area"])
@@ -186,14 +190,14 @@ def _balance(out: Indicators, indicator: str, arrivals: Counts[Q], departures: C
         out.add("Q" if "Q" in period else "A", indicator, period, balance.value)
 
 
-def _residence(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+def _residence(out: Indicators, by_measure: Mapping[str, list[CountEntry]]) -> None:
     arrivals = _flow(out, "RESIDENCE_ARRIVALS", by_measure, RESIDENCE_ARRIVALS, "citizenship", "purpose")
     departures = _flow(out, "RESIDENCE_DEPARTURES", by_measure, RESIDENCE_DEPARTURES, "destination")
     _balance(out, "NET_MIGRATION", arrivals, departures)
     _purpose_shares(out, "RESIDENCE_PURPOSE_SHARE", arrivals, annual=True)
 
 
-def _labour(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+def _labour(out: Indicators, by_measure: Mapping[str, list[CountEntry]]) -> None:
     leaving = _flow(out, "LABOUR_EMIGRATION", by_measure, LABOUR_EMIGRATION, "destination")
     for period, area, _ in leaving:
         base = leaving.of(_before(period, 4) if "Q" in period else str(int(period) - 1))
@@ -201,7 +205,7 @@ def _labour(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
             out.add("Q" if "Q" in period else "A", "LABOUR_EMIGRATION_CHANGE_YOY", period, leaving.of(period).change_from(base))
 
 
-def _visitors(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+def _visitors(out: Indicators, by_measure: Mapping[str, list[CountEntry]]) -> None:
     _flow(out, "FOREIGN_GUESTS", by_measure, GUESTS, "citizenship")
     patients = _flow(out, "MEDICAL_VISITORS", by_measure, MEDICAL, "citizenship")
     for period, area, _ in patients:
@@ -211,7 +215,7 @@ def _visitors(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
                 out.add("A", "MEDICAL_VISITORS_RATIO_5Y", period, patients.of(period, area) / base, area)
 
 
-def _margins(by_measure: Mapping[str, list[Entry]], measure: Measure[Q], category_field: str, groups: bool) -> Counts[Q]:
+def _margins(by_measure: Mapping[str, list[CountEntry]], measure: Measure[Q], category_field: Part, groups: bool) -> Counts[Q]:
     """Totals over all but one dimension. Inner cells (citizenship by category) are for releases, under disclosure control."""
     counts = Counts(measure.universe)
     for entry in by_measure[measure.name]:
@@ -224,7 +228,7 @@ def _margins(by_measure: Mapping[str, list[Entry]], measure: Measure[Q], categor
     return counts
 
 
-def _permits(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+def _permits(out: Indicators, by_measure: Mapping[str, list[CountEntry]]) -> None:
     in_force = _margins(by_measure, PERMITS_IN_FORCE, "category", groups=True)
     for (period, area, category), value in in_force.items():
         out.add("Q", "PERMITS_IN_FORCE", period, value, area, category=category)
@@ -240,13 +244,12 @@ def _permits(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
         out.add(freq, "PERMITS_ISSUED", period, value, area, category=category)
 
 
-def _students(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
+def _students(out: Indicators, by_measure: Mapping[str, list[CountEntry]], references: Iterable[KeptFigure]) -> None:
     students = _margins(by_measure, STUDENTS, "level", groups=False)
     for (period, area, level), value in students.items():
         out.add("Q", "FOREIGN_STUDENTS", period, value, area, category=level)
     for entry in by_measure["branches"]:
         out.add("Q", "FOREIGN_BRANCHES", entry["period"], entry["value"])
-    references = by_measure["reference"]
     targets = [r for r in references if r["figure"] == "FOREIGN_STUDENTS_TARGET"]
     for year in {t["period"] for t in targets if len(t["period"]) == 4}:
         of_year = newest([t for t in targets if t["period"] == year], "FOREIGN_STUDENTS_TARGET")
@@ -264,7 +267,7 @@ def _students(out: Indicators, by_measure: Mapping[str, list[Entry]]) -> None:
             out.add("Q", "FOREIGN_STUDENTS_GROWTH_REQUIRED", period, growth)
 
 
-def _estimates(out: Indicators, estimates: Iterable[Entry]) -> None:
+def _estimates(out: Indicators, estimates: Iterable[Estimate]) -> None:
     for entry in estimates:
         if "value" in entry:
             out.add(

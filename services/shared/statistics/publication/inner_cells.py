@@ -6,18 +6,17 @@ know, so that what this one hid stays hidden, is its *confidential* body. Page: 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
-from services.shared.feeds import migration_violations as offences
+from schemas.values import Entry, is_count, is_violations
 from services.shared.statistics.estimation.estimate import Interval
 from services.shared.statistics.exchange.observation import ESTIMATE, PROVISIONAL, SUPPRESSED, Observation, series_key
 from services.shared.statistics.publication.disclosure import Released, Table, protect
 from services.shared.statistics.publication.group_estimates import INDICATOR, group_estimates
+from services.shared.statistics.publication.release import Confidential
 from services.shared.statistics.terms import calendar
 from services.shared.statistics.terms.areas import EAEU
 
-Entry = Mapping[str, Any]
-Confidential = dict[str, Any]
 Units = Mapping[str, tuple[str, int]]
 _YEAR_QUARTERS = 4
 
@@ -27,7 +26,7 @@ class _Subject(NamedTuple):
 
     indicator: str
     measure: str  # of the aggregates
-    dimension: str  # its field there
+    dimension: Literal["category", "level"]  # its field there
     groups: Mapping[str, frozenset[str]]
     annual: bool  # whether the quarters of a year are published as a sum too
 
@@ -103,7 +102,7 @@ def _counts(entries: Iterable[Entry], subject: _Subject, period: str) -> dict[st
     return {
         _Cell(subject.indicator, entry["period"], entry["citizenship"], entry[subject.dimension]).key: entry["value"]
         for entry in entries
-        if entry["measure"] == subject.measure and entry["period"] in quarters
+        if is_count(entry) and entry["measure"] == subject.measure and entry["period"] in quarters
     }
 
 
@@ -111,7 +110,7 @@ def _frequencies(entries: Iterable[Entry], year: str) -> dict[str, dict[int, int
     return {
         entry["area"]: {int(times): persons for times, persons in entry["frequencies"].items()}
         for entry in entries
-        if entry["measure"] == offences.MEASURE and entry["period"] == year
+        if is_violations(entry) and entry["period"] == year
     }
 
 
@@ -130,7 +129,8 @@ def _protected(
 
 def _cut(subjects: tuple[_Subject, ...], body: Confidential) -> _Cut:
     mine = {subject.indicator for subject in subjects}
-    counts, hidden = ({key: v for key, v in body[part].items() if key.partition("|")[0] in mine} for part in ("counts", "hidden"))
+    counts = {key: n for key, n in body["counts"].items() if key.partition("|")[0] in mine}
+    hidden = {key: status for key, status in body["hidden"].items() if key.partition("|")[0] in mine}
     return _Cut(body["period"], counts, hidden)
 
 

@@ -4,13 +4,12 @@ A mirror figure is a reference figure with a `counterpart`, the country whose of
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from schemas.values import KeptFigure, Mirror, NoMirror
 from services.shared.statistics.exchange.observation import Figure, series_key
 from services.shared.statistics.publication import simulated
 from services.shared.statistics.terms.universe import Crossings, Emigrants, Quantity, Residents
-
-Entry = Mapping[str, Any]
 
 NOBODY = "no partner country has published a figure for this quarter"
 NO_PARTNER = "it names no partner country"
@@ -41,27 +40,28 @@ MIRRORS: dict[str, Mirrored] = {
 
 
 def checks(
-    references: Iterable[Entry], observations: Mapping[tuple[str, str], Figure], units: Mapping[str, str], scale: float
-) -> list[dict[str, Any]]:
+    references: Iterable[KeptFigure], observations: Mapping[tuple[str, str], Figure], units: Mapping[str, str], scale: float
+) -> list[Mirror | NoMirror]:
     """A check for each mirror figure, the newest of each code, partner and period; in that order.
 
     `units`: the unit by indicator; `scale`: of simulated events, else 1. Asymmetry: 100 * (ours - theirs) / mean of both.
     """
-    newest: dict[tuple[str, str, str], Entry] = {}
+    newest: dict[tuple[str, str, str], KeptFigure] = {}
     for entry in sorted(references, key=lambda r: (r["published_on"], r["key"])):
         if entry["figure"] in MIRRORS:
             newest[entry["figure"], entry.get("counterpart", ""), entry["period"]] = entry
     return [_check(entry, observations, units, scale) for _, entry in sorted(newest.items())]
 
 
-def _check(entry: Entry, observations: Mapping[tuple[str, str], Figure], units: Mapping[str, str], scale: float) -> dict[str, Any]:
+def _check(
+    entry: KeptFigure, observations: Mapping[tuple[str, str], Figure], units: Mapping[str, str], scale: float
+) -> Mirror | NoMirror:
     partner, period, theirs = entry.get("counterpart", ""), entry["period"], entry["value"]
-    found = {"figure": entry["figure"], "partner": partner, "period": period, "theirs": theirs, "source": entry["source"]}
     if not partner:
-        return found | {"absent": True, "reason": NO_PARTNER}
+        return _not_compared(entry, NO_PARTNER)
     freq = "Q" if "-Q" in period else "A"
     if freq == "A" and not period.isdecimal():
-        return found | {"absent": True, "reason": NO_PERIOD}
+        return _not_compared(entry, NO_PERIOD)
     mirrored = MIRRORS[entry["figure"]]
     sum_ = mirrored.universe(0)
     known = False
@@ -71,8 +71,28 @@ def _check(entry: Entry, observations: Mapping[tuple[str, str], Figure], units: 
             known = True
             sum_ += mirrored.universe(o.value / scale if simulated.is_thinned(indicator, units[indicator]) else o.value)
     if not known:
-        return found | {"absent": True, "reason": NO_FIGURE}
+        return _not_compared(entry, NO_FIGURE)
     ours, mean = sum_.value, (sum_.value + theirs) / 2
     if not mean:
-        return found | {"absent": True, "reason": NOTHING}
-    return found | {"ours": ours, "asymmetry": 100 * (ours - theirs) / mean}
+        return _not_compared(entry, NOTHING)
+    return {
+        "figure": entry["figure"],
+        "partner": partner,
+        "period": period,
+        "theirs": theirs,
+        "source": entry["source"],
+        "ours": ours,
+        "asymmetry": 100 * (ours - theirs) / mean,
+    }
+
+
+def _not_compared(entry: KeptFigure, reason: str) -> NoMirror:
+    return {
+        "figure": entry["figure"],
+        "partner": entry.get("counterpart", ""),
+        "period": entry["period"],
+        "theirs": entry["value"],
+        "source": entry["source"],
+        "absent": True,
+        "reason": reason,
+    }

@@ -6,12 +6,11 @@ A finding never changes a figure: a release that does not add up stays as it was
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from math import isclose
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
+from schemas.values import KeptFigure
 from services.shared.statistics.exchange.observation import NOT_APPLICABLE, TOTAL, Figure, series_key
 from services.shared.statistics.terms.areas import GROUPS
-
-Entry = Mapping[str, Any]
 
 # Published together: a whole and the parts that it is said to have. Shares of one whole should add to 100.
 PARTS = {
@@ -40,19 +39,19 @@ class Finding(NamedTuple):
     unit (0 where there is no such number).
     """
 
-    rule: str
+    rule: Literal["share_range", "negative", "sum", "interval"]
     subject: str
     period: str
     difference: float
     text: str
 
 
-def of_references(references: Iterable[Entry]) -> list[Finding]:
+def of_references(references: Iterable[KeptFigure]) -> list[Finding]:
     """What does not fit in published figures and targets (aggregates of measure `reference`), alone and as wholes and parts.
 
     Parts are compared within one agency's figures of one period, the newest of each.
     """
-    newest: dict[tuple[str, str], dict[str, Entry]] = defaultdict(dict)
+    newest: dict[tuple[str, str], dict[str, KeptFigure]] = defaultdict(dict)
     for entry in sorted(references, key=lambda r: (r["published_on"], r["key"])):
         newest[entry["key"].partition("/")[0], entry["period"]][entry["figure"]] = entry
     found = []
@@ -69,7 +68,7 @@ def of_references(references: Iterable[Entry]) -> list[Finding]:
     return found
 
 
-def _alone(entry: Entry) -> list[Finding]:
+def _alone(entry: KeptFigure) -> list[Finding]:
     value, figure, period = entry["value"], entry["figure"], entry["period"]
     if entry["unit"] == "percent" and "SHARE" in figure:
         return _in_range(figure, period, value)

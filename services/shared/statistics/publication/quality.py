@@ -4,11 +4,27 @@ Pure; a report is a JSON object (schemas/values.py, `Quality`) without words tha
 on the figures of one cut only, never on the time at which it is made. Page: docs/methods/quality.md.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 
+from schemas.values import (
+    Completeness,
+    CorrectionsEntry,
+    Doubt,
+    Entry,
+    FeedQuality,
+    Finding,
+    Findings,
+    KeptFigure,
+    Missing,
+    NoFeedQuality,
+    Quality,
+    ReportingEntry,
+    Revision,
+    is_reference,
+)
 from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.aggregation.reporting import CORRECTIONS, MEASURE, flows_of
 from services.shared.statistics.estimation.nowcast import YEAR_DAYS, completeness
@@ -20,10 +36,7 @@ from services.shared.statistics.publication import mirror, plausibility, simulat
 from services.shared.statistics.publication.revisions import measures
 from services.shared.statistics.terms import calendar
 
-Entry = Mapping[str, Any]
 Key = tuple[str, str]
-Report = dict[str, Any]
-
 
 # Feeds of which records can be late, in the order of reports; and those of which nothing can be said record by record.
 LATE = {feed: rules.late for feed, rules in RULES.items() if rules.late is not None}
@@ -64,15 +77,15 @@ class Reports:
     """All reports of the newest cut. Only years of which something changed are reported on anew."""
 
     def __init__(self) -> None:
-        self._reports: dict[str, Report] = {}
+        self._reports: dict[str, Quality] = {}
         self._today: int | None = None
         self._scale: float | None = None
         self._first: Mapping[Key, float] = {}
 
-    def update(self, sources: Sources, changed: Iterable[str]) -> dict[str, Report]:
+    def update(self, sources: Sources, changed: Iterable[str]) -> dict[str, Quality]:
         """Reports by quarter. `changed`: keys of entries, and other keys `...|<period>|...`, that changed since the last call."""
         today = calendar.local_day(sources.log_time)
-        references = [e for e in sources.entries.values() if e["measure"] == "reference"]
+        references = [e for e in sources.entries.values() if is_reference(e)]
         scale = simulated.scale_of(references)
         periods = {period for _, period in sources.observations if "-Q" in period}
         years = {period[:4] for period in periods}
@@ -107,10 +120,10 @@ def _report(
     sources: Sources,
     period: str,
     today: int,
-    references: list[Entry],
+    references: Sequence[KeptFigure],
     scale: float | None,
     doubts: Mapping[str, list[plausibility.Finding]],
-) -> Report:
+) -> Quality:
     quarter = calendar.parse_quarter(period)
     stated = [r for r in references if calendar.last_quarter_of_period(r["period"]) == quarter]
     computed = sum(at in (period, period[:4]) for _, at in sources.observations)
@@ -122,30 +135,34 @@ def _report(
             *(_feed(sources, feed, period, today, scale is not None) for feed in LATE),
             *(_absent(feed, BY_PERSON) for feed in BY_PERSON_ONLY),
         ],
-        "mirrors": mirrors or [{"absent": True, "reason": mirror.NOBODY}],
+        "mirrors": [*mirrors] or [Missing(absent=True, reason=mirror.NOBODY)],
         "published": _findings(len(stated), plausibility.of_references(stated)),
         "computed": _findings(computed, [*doubts.get(period, ()), *doubts.get(period[:4], ())]),
     }
 
 
-def _findings(looked_at: int, findings: list[plausibility.Finding]) -> dict[str, Any]:
-    return {"figures": looked_at, "findings": len(findings), "listed": [f._asdict() for f in findings[:FINDINGS_MAX]]}
+def _findings(looked_at: int, findings: list[plausibility.Finding]) -> Findings:
+    listed: list[Finding] = [
+        {"rule": f.rule, "subject": f.subject, "period": f.period, "difference": f.difference, "text": f.text}
+        for f in findings[:FINDINGS_MAX]
+    ]
+    return {"figures": looked_at, "findings": len(findings), "listed": listed}
 
 
-def _absent(feed: str, reason: str) -> dict[str, Any]:
+def _absent(feed: str, reason: str) -> NoFeedQuality:
     return {"feed": feed, "absent": True, "reason": reason}
 
 
-def _feed(sources: Sources, feed: str, period: str, today: int, is_sample: bool) -> dict[str, Any]:
+def _feed(sources: Sources, feed: str, period: str, today: int, is_sample: bool) -> FeedQuality | NoFeedQuality:
     """One feed's line."""
     table = _table(sources.entries, feed, calendar.parse_quarter(period))
-    fates = sources.entries.get(f"{CORRECTIONS}|{period}|{feed}", {})
+    fates = cast(CorrectionsEntry | None, sources.entries.get(f"{CORRECTIONS}|{period}|{feed}"))
     records = int(table.sum())
     if records <= 0:
         return _absent(feed, NO_RECORDS)
     known = np.cumsum(table.sum(axis=0))  # by how many days later
     limit = LATE[feed].days
-    found = {
+    found: FeedQuality = {
         "feed": feed,
         "records": records,
         "completeness": _completeness(sources.entries, feed, calendar.parse_quarter(period), today),
@@ -153,18 +170,22 @@ def _feed(sources: Sources, feed: str, period: str, today: int, is_sample: bool)
         "p95_days": _days_until(known, 0.95),
         "late_after_days": limit,
         "late": 100 * max(0, records - int(known[limit])) / records,
-        **{name: fates.get(name, 0) for name in ("corrected", "withdrawn", "conflicts")},
+        "corrected": fates["corrected"] if fates is not None else 0,
+        "withdrawn": fates["withdrawn"] if fates is not None else 0,
+        "conflicts": fates["conflicts"] if fates is not None else 0,
         "revision": _revision(sources, feed, period),
+        "doubts": [],
     }
     # A simulated sample is sent at once, long after its days: that it is late says nothing of the figures.
-    return found | {"doubts": [doubt for doubt in _doubts(found) if not (is_sample and doubt == "late")]}
+    found["doubts"] = [doubt for doubt in _doubts(found) if not (is_sample and doubt == "late")]
+    return found
 
 
 def _table(entries: Mapping[str, Entry], feed: str, quarter: int) -> Integers:
     """Net records of all flows of a feed by day of the quarter and delay."""
     days = calendar.last_day(quarter) - calendar.first_day(quarter) + 1
-    entry = entries.get(f"{MEASURE}|{calendar.quarter_label(quarter)}|{feed}")
-    tables = flows_of(dict(entry)).values() if entry is not None else ()
+    entry = cast(ReportingEntry | None, entries.get(f"{MEASURE}|{calendar.quarter_label(quarter)}|{feed}"))
+    tables = flows_of(entry).values() if entry is not None else ()
     return sum(tables, np.zeros((days, DELAY_DAYS + 1), np.int64))
 
 
@@ -173,7 +194,7 @@ def _days_until(known: Integers, share: float) -> int:
     return int(np.argmax(known >= share * known[-1]))
 
 
-def _completeness(entries: Mapping[str, Entry], feed: str, quarter: int, today: int) -> dict[str, Any]:
+def _completeness(entries: Mapping[str, Entry], feed: str, quarter: int, today: int) -> Completeness | Missing:
     """Records known, in percent of those of the days that have passed: `value`, or why there is none."""
     first, last = calendar.first_day(quarter), min(calendar.last_day(quarter), today)
     if today < first:
@@ -182,13 +203,13 @@ def _completeness(entries: Mapping[str, Entry], feed: str, quarter: int, today: 
         return {"value": 100.0}  # what comes later still is a revision
     began = calendar.quarter_of(today - YEAR_DAYS)
     labels = {q: f"{MEASURE}|{calendar.quarter_label(q)}|{feed}" for q in range(began, calendar.quarter_of(today) + 1)}
-    tables = {q: flows_of(entries[label]) for q, label in labels.items() if label in entries}
+    tables = {q: flows_of(cast(ReportingEntry, entries[label])) for q, label in labels.items() if label in entries}
     history = history_of(tables, today) if tables else None
     share = None if history is None else completeness(history.feed, quarter)
     return {"absent": True, "reason": NO_HISTORY} if share is None else {"value": 100 * share}
 
 
-def _revision(sources: Sources, feed: str, period: str) -> dict[str, Any]:
+def _revision(sources: Sources, feed: str, period: str) -> Revision | Missing:
     """How far the headline figures are from those first released: mean absolute, in their unit and in percent."""
     moved: dict[str, tuple[float, float]] = {}
     for indicator in RULES[feed].headlines:
@@ -207,15 +228,15 @@ def _revision(sources: Sources, feed: str, period: str) -> dict[str, Any]:
     }
 
 
-def _doubts(line: Mapping[str, Any]) -> list[str]:
+def _doubts(line: FeedQuality) -> list[Doubt]:
     """What is not good, by the limits above."""
     records, completeness, revision = line["records"], line["completeness"], line["revision"]
-    tests = {
-        "incomplete": completeness.get("value", 100.0) < COMPLETENESS_MIN,
+    tests: dict[Doubt, bool] = {
+        "incomplete": "value" in completeness and completeness["value"] < COMPLETENESS_MIN,
         "late": line["late"] > LATE_SHARE_MAX,
         "corrected": 100 * line["corrected"] > CORRECTED_SHARE_MAX * records,
         "withdrawn": 100 * line["withdrawn"] > WITHDRAWN_SHARE_MAX * records,
         "conflicts": line["conflicts"] > CONFLICTS_MAX,
-        "revised": (revision.get("percent") or 0.0) > REVISION_MAX,
+        "revised": "percent" in revision and (revision["percent"] or 0.0) > REVISION_MAX,
     }
     return [name for name, doubtful in tests.items() if doubtful]

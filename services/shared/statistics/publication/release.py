@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, final
 
 from services.shared.statistics.exchange.observation import FINAL, PROVISIONAL, Observation
 from services.shared.statistics.terms import calendar
@@ -31,6 +31,38 @@ _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _NAME = re.compile(r"(?P<period>[0-9]{4}-Q[1-4])\.(?P<kind>[PF])(?P<number>[1-9][0-9]*)")
 
 Key = tuple[str, str]
+
+
+class Confidential(TypedDict):
+    """What later releases must know of one: all its inner counts, what of them it hid, and by year the groups that it hid."""
+
+    period: str
+    counts: dict[str, int]
+    hidden: dict[str, str]
+    groups: dict[str, list[str]]
+
+
+@final
+class Told(TypedDict):
+    """What readers are told of a public release. `frozen_from`: the publication whose figures it has; `publication`: its own."""
+
+    name: str
+    title: str
+    period: str
+    final: bool
+    number: int
+    due: str
+    frozen_from: int
+    publication: int
+    figures: int
+    hidden: int
+
+
+@final
+class Dates(TypedDict):
+    """When the calendar foresees the releases of each quarter: instants by kind."""
+
+    periods: dict[str, dict[str, str]]
 
 
 class CalendarError(ValueError):

@@ -4,7 +4,7 @@ A vintage is a figure as it stood at one release. Revisions compare vintages of 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict, final
 
 Vintages = Mapping[str, Sequence[float | None]]  # period -> the figure at each release, first to last; None: not published at it
 
@@ -19,6 +19,48 @@ class Measures(NamedTuple):
     mean: float
     mean_absolute: float
     relative_mean_absolute: float | None
+
+
+class ReleasedValue(TypedDict):
+    """A figure at a release; None: it was hidden."""
+
+    release: str
+    value: float | None
+
+
+class TriangleRow(TypedDict):
+    """A period's figure at each of its releases, and now."""
+
+    period: str
+    vintages: list[ReleasedValue]
+    newest: NotRequired[float | None]
+
+
+class ColumnMeasures(TypedDict):
+    """Measures of the revisions from the first release to a later one, or to now."""
+
+    to: str
+    periods: int
+    MR: float
+    MAR: float
+    RMAR: float | None
+
+
+class RevisionTable(TypedDict):
+    """The triangle of a series as readers get it."""
+
+    rows: list[TriangleRow]
+    measures: list[ColumnMeasures]
+
+
+@final
+class SeriesRevisions(TypedDict):
+    """The same with the series and its unit, as it is kept beside the figures."""
+
+    series: str
+    unit: str
+    rows: list[TriangleRow]
+    measures: list[ColumnMeasures]
 
 
 def triangle(vintages: Vintages) -> dict[str, list[float]]:
@@ -56,24 +98,26 @@ def measures(vintages: Vintages, later: int) -> Measures | None:
 
 def revision_table(
     released: Mapping[str, Sequence[tuple[str, float | None]]], newest: Mapping[str, float | None] | None = None
-) -> dict[str, Any]:
+) -> RevisionTable:
     """The triangle of a series as readers get it, with the measures of each of its columns; can be written as JSON.
 
     `released`: per period (release, figure) in the order in which they went out. `newest`: per period the figure as it stands now;
     with it there is one column more, and the measures from the first release to now.
     """
     figures = {period: [figure for _, figure in row] for period, row in sorted(released.items())}
-    rows: list[dict[str, Any]] = [
+    rows: list[TriangleRow] = [
         {"period": period, "vintages": [{"release": name, "value": figure} for name, figure in row]}
-        | ({} if newest is None else {"newest": newest.get(period)})
         for period, row in sorted(released.items())
     ]
+    if newest is not None:
+        for row in rows:
+            row["newest"] = newest.get(row["period"])
     columns: list[tuple[str, Measures | None]] = [
         (f"release {later + 1}", measures(figures, later)) for later in range(1, max(map(len, figures.values()), default=0))
     ]
     if newest is not None:
-        first = {period: row[:1] for period, row in triangle(figures).items()}
-        columns.append(("now", measures({period: [*row, newest.get(period)] for period, row in first.items()}, 1)))
+        first = {period: figure[:1] for period, figure in triangle(figures).items()}
+        columns.append(("now", measures({period: [*figure, newest.get(period)] for period, figure in first.items()}, 1)))
     return {
         "rows": rows,
         "measures": [
