@@ -4,13 +4,15 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
+from pydantic import TypeAdapter
 
-from schemas import generate
+from schemas import generate, values
 from schemas.feeds import FEEDS
+from schemas.feeds.fields import annotations
 from services.shared.feeds.catalogue import RULES
 from services.shared.ingest.calendar_rules import latest
 from services.shared.ingest.columns import Columns
@@ -50,6 +52,30 @@ def _check(name: str) -> Callable[[Any], None]:
     return jsonschema.Draft202012Validator(generate.schemas()[f"{name}.schema.json"]).validate
 
 
+ENTRIES = {
+    "reference": values.ReferenceEntry,
+    "violations": values.ViolationsEntry,
+    "reporting": values.ReportingEntry,
+    "corrections": values.CorrectionsEntry,
+}
+
+
+def _check_fields(entry: Any) -> None:
+    """An aggregate has the fields of the type that the services read it by, and no other."""
+    kind = ENTRIES.get(entry["measure"], values.CountEntry)
+    assert kind.__required_keys__ <= entry.keys() <= kind.__required_keys__ | kind.__optional_keys__, entry
+    TypeAdapter(kind).validate_python(entry, strict=True)
+
+
+def test_a_stated_figure_has_the_fields_of_a_reference_figure_but_for_its_envelope() -> None:
+    fields = annotations(FEEDS["reference-figures"].record)
+    assert set(values.StatedFigure.__annotations__) == fields.keys() - {"record_id", "version", "action", "person"}
+
+
+def test_a_count_may_have_every_dimension_and_nothing_else() -> None:
+    assert values.CountEntry.__optional_keys__ == set(get_args(values.Dimension))
+
+
 def test_every_valid_example_can_be_counted_and_every_value_on_the_way_is_of_its_schema() -> None:
     aggregates = Aggregates()
     check = _check("sheet")
@@ -64,6 +90,7 @@ def test_every_valid_example_can_be_counted_and_every_value_on_the_way_is_of_its
     check = _check("aggregate")
     for entry in entries.values():
         check(entry)
+        _check_fields(entry)
     found = estimates({key: entry for key, entry in entries.items() if entry["measure"] in MEASURES}, NOW_MS)
     found |= nowcasts(entries, NOW_MS)
     assert any(estimate["method"] == "NOWCAST" for estimate in found.values())
@@ -72,6 +99,7 @@ def test_every_valid_example_can_be_counted_and_every_value_on_the_way_is_of_its
     check = _check("estimate")
     for estimate in found.values():
         check(estimate)
+        assert estimate.get("inputs", {}).keys() <= values.Inputs.__optional_keys__, estimate
 
 
 @pytest.mark.parametrize("period", ["2024", "2024-S1", "2024-S2", "2024-Q3", "2024-06", "2024-06-30", "2024/25"])

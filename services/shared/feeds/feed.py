@@ -7,13 +7,14 @@ the business of the statistics, which ask these rules and name no feed.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from schemas.feeds import Feed
+from schemas.values import Dimension
 from services.shared.statistics.exchange.ledger_set import Changes
 from services.shared.statistics.folding.contribution import FIRST_DAY_MAX, Counts, Integers
 from services.shared.statistics.folding.sheet import DELAY_DAYS, day_sheets
@@ -54,7 +55,7 @@ class Measure(NamedTuple):
     """An aggregate that a feed gives, and the names of its dimensions. Without `published` it only serves a MEMBERS measure."""
 
     name: str
-    dimensions: tuple[str, ...]
+    dimensions: tuple[Dimension | Literal["institution"], ...]  # the latter is of one that is not published
     kind: Kind = Kind.FLOW
     of: str = ""
     published: bool = True

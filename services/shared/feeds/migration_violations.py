@@ -7,6 +7,7 @@ person's offences meet there, and what leaves tally is numbers of persons only.
 
 import re
 from collections import defaultdict
+from typing import Final
 
 import numpy as np
 import orjson
@@ -14,6 +15,7 @@ import polars as pl
 
 from schemas.feeds.fields import codes
 from schemas.feeds.migration_violations import FEED
+from schemas.values import Sheet, ViolationsEntry
 from services.shared.feeds.feed import FeedRules
 from services.shared.feeds.reading import columns, is_country, on_day
 from services.shared.statistics.exchange.ledger_set import Changes
@@ -22,7 +24,7 @@ from services.shared.statistics.folding.contribution import Counts, slot_cells, 
 from services.shared.statistics.terms import calendar
 from services.shared.statistics.terms.areas import groups_of
 
-MEASURE = "violations"
+MEASURE: Final = "violations"
 COUNTED_KINDS = ("work_without_permit", "work_without_contract")  # what the estimates are made of
 _FIELDS = ("citizenship", "kind", "person")
 _KINDS = frozenset(codes(FEED.record, "kind"))
@@ -59,7 +61,12 @@ def _year_sheet(first: int, counts: Counts, names: list[str]) -> bytes | None:
     if not persons:
         return None
     columns = sorted(persons.items())
-    return orjson.dumps({"day": calendar.day_label(first), "cells": [c for c, _ in columns], "counts": [n for _, n in columns]})
+    sheet: Sheet = {
+        "day": calendar.day_label(first),
+        "cells": [cell for cell, _ in columns],
+        "counts": [number for _, number in columns],
+    }
+    return orjson.dumps(sheet)
 
 
 class Frequencies:
@@ -89,10 +96,14 @@ class Frequencies:
 
 
 def _entry(year: str, area: str, persons: dict[int, int]) -> bytes:
-    frequencies = {str(times): n for times, n in persons.items()}
-    return orjson.dumps(
-        {"measure": MEASURE, "period": year, "area": area, "value": sum(persons.values()), "frequencies": frequencies}
-    )
+    entry: ViolationsEntry = {
+        "measure": MEASURE,
+        "period": year,
+        "area": area,
+        "value": sum(persons.values()),
+        "frequencies": {str(times): n for times, n in persons.items()},
+    }
+    return orjson.dumps(entry)
 
 
 def _valid(cell: str) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import polars as pl
@@ -10,12 +10,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.feeds.fields import TEXT, annotations
 from schemas.feeds.reference_figures import FEED
+from schemas.values import KeptFigure, ReferenceEntry
 from services.shared.feeds.feed import FeedRules, Keys, Spans
 from services.shared.feeds.reading import columns, days, is_country, never
 from services.shared.statistics.exchange.ledger_set import Changes
 from services.shared.statistics.terms.areas import UNKNOWN
 
-MEASURE = "reference"
+MEASURE: Final = "reference"
 _KEY_LENGTH_MAX = 32 + 1 + 64  # an agency, a slash, a record's id
 _ENVELOPE = {"record_id", "version", "action", "person"}  # what is no part of the figure
 _FIELDS = tuple(name for name in annotations(FEED.record) if name not in _ENVELOPE)
@@ -69,11 +70,12 @@ class References:
         """Entries that changed since the last call."""
         entries: Changes = {}
         for text in self._touched:
-            record = orjson.loads(text)
+            record: KeptFigure = orjson.loads(text)
             key = f"{MEASURE}|{record['period']}|{record['figure']}|{record['key']}"
             # Two versions of one record can touch the same key in one cut: what stands now decides.
             if self._standing[text]:
-                entries[key] = orjson.dumps({"measure": MEASURE, **record})
+                entry: ReferenceEntry = {"measure": MEASURE, **record}
+                entries[key] = orjson.dumps(entry)
             else:
                 entries.setdefault(key, None)
                 self._standing.pop(text)

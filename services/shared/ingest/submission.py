@@ -10,6 +10,7 @@ from zlib import crc32
 
 import orjson
 
+from schemas.values import Rejection
 from services.shared.ingest.calendar_rules import Latest
 from services.shared.ingest.columns import Columns, Taken
 from services.shared.ingest.edge import Edge
@@ -134,7 +135,7 @@ class Total:
             self.items.append(place | {"status": "rejected", "code": code, "pointer": pointer, "detail": detail})
 
 
-def rejection(submission: str, agency: str, feed: str, received: int, codes: dict[str, int], received_ms: int) -> dict[str, Any]:
+def rejection(submission: str, agency: str, feed: str, received: int, codes: dict[str, int], received_ms: int) -> Rejection:
     """The value of `rejections.v1` for a submission of which some records were refused."""
     return {
         "submission": submission,

@@ -26,7 +26,7 @@ reporting, corrections   feed                        how late records came, and 
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -212,5 +212,5 @@ def _differences(before: dict[str, int], after: dict[str, int]) -> Iterable[tupl
 
 def _encode(series: Series, period: str, value: int) -> bytes:
     measure, dimensions = series
-    named: dict[str, Any] = dict(zip(_MEASURES[measure].measure.dimensions, dimensions.split("|"), strict=False))
+    named: dict[str, str] = dict(zip(_MEASURES[measure].measure.dimensions, dimensions.split("|"), strict=False))
     return orjson.dumps({"measure": measure, "period": period, **named, "value": value})

@@ -12,20 +12,20 @@ What the cells are: services/tally/marginals.py. A number is negative where more
 """
 
 from collections import defaultdict
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import orjson
 
-from schemas.values import ReportingEntry
+from schemas.values import CorrectionsEntry, ReportingEntry
 from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.exchange.ledger_set import Changes
 from services.shared.statistics.folding.contribution import Integers
 from services.shared.statistics.folding.sheet import CONFLICT, CORRECTED, DELAY, DELAY_DAYS, WITHDRAWN
 from services.shared.statistics.terms import calendar
 
-MEASURE, CORRECTIONS = "reporting", "corrections"
-_FATES = {CORRECTED: "corrected", WITHDRAWN: "withdrawn", CONFLICT: "conflicts"}
+MEASURE: Final = "reporting"
+CORRECTIONS: Final = "corrections"
 
 
 class _Quarter(NamedTuple):
@@ -65,16 +65,21 @@ class Reporting:
             quarter, period = self._quarters[feed, number], calendar.quarter_label(number)
             flows = {flow: _rows(table) for flow, table in quarter.tables.items() if table.any()}
             records = sum(int(table.sum()) for table in quarter.tables.values())
-            fates = {name: quarter.fates.get(kind, 0) for kind, name in _FATES.items()}
-            about = {"period": period, "feed": feed}
-            entries[f"{MEASURE}|{period}|{feed}"] = (
-                orjson.dumps({"measure": MEASURE, **about, "value": records, "flows": flows}) if flows else None
-            )
-            entries[f"{CORRECTIONS}|{period}|{feed}"] = (
-                orjson.dumps({"measure": CORRECTIONS, **about, "value": sum(fates.values()), **fates, "records": records})
-                if records or any(fates.values())
-                else None
-            )
+            corrected, withdrawn, conflicts = (quarter.fates.get(kind, 0) for kind in (CORRECTED, WITHDRAWN, CONFLICT))
+            late: ReportingEntry = {"measure": MEASURE, "period": period, "feed": feed, "value": records, "flows": flows}
+            became: CorrectionsEntry = {
+                "measure": CORRECTIONS,
+                "period": period,
+                "feed": feed,
+                "value": corrected + withdrawn + conflicts,
+                "corrected": corrected,
+                "withdrawn": withdrawn,
+                "conflicts": conflicts,
+                "records": records,
+            }
+            something = records or corrected or withdrawn or conflicts
+            entries[f"{MEASURE}|{period}|{feed}"] = orjson.dumps(late) if flows else None
+            entries[f"{CORRECTIONS}|{period}|{feed}"] = orjson.dumps(became) if something else None
         self._touched = set()
         return entries
 

@@ -5,11 +5,13 @@ spans that start on that day and `ended` those that end. Cells that begin with M
 records came and what became of them (services/tally/marginals.py); other counts do not depend on the order in which records came.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
+from schemas import values as contract
 from services.shared.statistics.exchange.ledger_set import Changes
 from services.shared.statistics.folding.contribution import Counts, Integers, slot_cells, slot_ends, slots_of_day
 from services.shared.statistics.terms.calendar import day_label
@@ -42,13 +44,16 @@ def encode(day: int, counts: Counts, names: list[str], ranks: Integers) -> bytes
     used = np.unique(cells)
     used = used[np.argsort(ranks[used])]
     column = {int(cell): i for i, cell in enumerate(used)}
-    sheet: dict[str, Any] = {"day": day_label(day), "cells": [names[c] for c in used.tolist()]}
-    for name, chosen in (("counts", ~ends), ("ended", ends)):
+
+    def spread(chosen: NDArray[np.bool_]) -> list[int]:
         values = [0] * len(used)
         for cell, number in zip(cells[chosen].tolist(), numbers[chosen].tolist(), strict=True):
             values[column[cell]] = number
-        if name == "counts" or chosen.any():
-            sheet[name] = values
+        return values
+
+    sheet: contract.Sheet = {"day": day_label(day), "cells": [names[c] for c in used.tolist()], "counts": spread(~ends)}
+    if ends.any():
+        sheet["ended"] = spread(ends)
     return orjson.dumps(sheet)
 
 
@@ -60,8 +65,8 @@ def day_sheets(days: list[int], counts: Counts, names: list[str]) -> Changes:
 
 def decode(value: bytes) -> Sheet:
     """Read a sheet back; zeros are left out."""
-    body = orjson.loads(value)
-    cells: list[str] = body["cells"]
+    body: contract.Sheet = orjson.loads(value)
+    cells = body["cells"]
     counts: dict[str, int] = {}
     marginals: dict[str, int] = {}
     for cell, n in zip(cells, body["counts"], strict=True):
