@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-import orjson
 from aiohttp import web
 
 from services.dissemination import bulletin, figure, methods, page, quality
 from services.dissemination.figures import Key
 from services.dissemination.wording import LANGUAGE_DEFAULT, LANGUAGES, parse_period, wording
+from services.shared.runtime.http import problem
 from services.shared.runtime.process import metrics
 from services.shared.runtime.process.errors import Unavailable
 
@@ -255,8 +255,8 @@ def _message(request: web.Request, status: int, key: str, periods: tuple[str, ..
     if _wants_json(request):
         words = wording("en")
         title = words(f"pages.{key}_heading", period=words.period(period)) if period else words(f"pages.{key}_heading")
-        problem = {"type": "about:blank", "title": title, "status": status, "detail": words(f"pages.{key}")}
-        return web.Response(status=status, body=orjson.dumps(problem), content_type="application/problem+json", headers=headers)
+        said = problem.body(status, words(f"pages.{key}"), title)
+        return web.Response(status=status, body=said, content_type=problem.MEDIA_TYPE, headers=headers)
     body = page.render_message(_language(request), request.path, key, periods, period)
     return web.Response(status=status, text=body, content_type="text/html", headers=headers)
 

@@ -5,8 +5,8 @@ from itertools import groupby
 
 from services.dissemination.sdmx.archive import Archive
 from services.dissemination.sdmx.message import DELETE, INFORMATION, REPLACE, DataSet, limited
-from services.dissemination.sdmx.problem import Problem
 from services.dissemination.sdmx.query import DataQuery, Selection
+from services.shared.runtime.http.problem import Problem
 from services.shared.runtime.postgres.store import Snapshot
 
 OBSERVATIONS_MAX = 250_000  # at most 32 MB, and four seconds of one core, in any format

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.sdmx.structures import LANGUAGES
-from services.dissemination.sdmx.problem import Problem
 from services.dissemination.sdmx.versions import matches, parse_version
+from services.shared.runtime.http.problem import Problem
 
 JSON, CSV, XML = "json", "csv", "xml"
 LABELS, KEYS = ("id", "name", "both"), ("none", "obs", "series", "both")

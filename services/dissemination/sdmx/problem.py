@@ -1,14 +1,8 @@
-"""What is wrong with a query, as HTTP says it."""
+"""What is wrong with an SDMX query."""
 
-
-class Problem(Exception):
-    """A status and a sentence for the caller: which parameter, which rule it breaks. Sent as `application/problem+json`."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.detail = status, detail
+from services.shared.runtime.http.problem import Problem
 
 
 def bad(parameter: str, rule: str) -> Problem:
-    """A query that is not as SDMX REST says: 400."""
+    """A query that is not as SDMX REST says: 400, naming the parameter and the rule that it breaks."""
     return Problem(400, f"{parameter}: {rule}")

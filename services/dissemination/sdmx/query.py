@@ -14,8 +14,9 @@ from urllib.parse import unquote
 
 from schemas.sdmx.structures import AGENCY, ATTRIBUTES, DIMENSIONS, FLOW, MEASURE, STRUCTURE, TIME, VERSION
 from services.dissemination.sdmx.filters import POSITIONS, VALUES, Filter, parse_filter, parse_instant
-from services.dissemination.sdmx.problem import Problem, bad
+from services.dissemination.sdmx.problem import bad
 from services.dissemination.sdmx.versions import matches, parse_version
+from services.shared.runtime.http.problem import Problem
 from services.shared.runtime.postgres.store import Published
 
 ALL_DIMENSIONS = "AllDimensions"

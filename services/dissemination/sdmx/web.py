@@ -30,9 +30,10 @@ from services.dissemination.sdmx import (
 )
 from services.dissemination.sdmx.availability import parse_availability_query
 from services.dissemination.sdmx.message import Message
-from services.dissemination.sdmx.problem import Problem
 from services.dissemination.sdmx.query import parse_data_query
 from services.dissemination.sdmx.structure_query import parse_structure_query
+from services.shared.runtime.http.problem import Problem
+from services.shared.runtime.http.server import problem_response
 from services.shared.runtime.process.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 ROOT = "/sdmx/v2"
 OURS = f"dataflow/{AGENCY}/{FLOW}/{VERSION}"
-URL_CHARACTERS_MAX = 8_000  # the server reads lines of 8,190: a longer one would be cut off without a word of why
+URL_CHARACTERS_MAX = 8_000  # the server takes 8,190, and cannot say what to do about a longer one
 ANSWERS_AT_ONCE_MAX = 2  # the largest takes four seconds and a hundred megabytes to write, a few series a moment
 PACKED_BYTES_MIN = 1_000  # less than a network packet is not worth packing
 PACKING_LEVEL = 6  # zlib's own choice between size and time
@@ -95,8 +96,7 @@ def _guarded(handler: Handler) -> Handler:
         except Problem as problem:
             response = _problem(problem)
         except Unavailable:
-            response = _problem(Problem(503, "the database does not answer; try again in a few seconds"))
-            response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+            response = _problem(Problem(503, "the database does not answer; try again in a few seconds", RETRY_AFTER_SECONDS))
         response.headers["Vary"] = VARY
         # Official statistics are for everybody, in a page of anybody's too.
         response.headers["Access-Control-Allow-Origin"] = "*"
@@ -106,9 +106,8 @@ def _guarded(handler: Handler) -> Handler:
 
 
 def _problem(problem: Problem) -> web.Response:
-    response = web.Response(status=problem.status, content_type="application/problem+json", headers={"Cache-Control": "no-store"})
-    title = response.reason
-    response.body = orjson.dumps({"type": "about:blank", "title": title, "status": problem.status, "detail": problem.detail})
+    response = problem_response(problem)
+    response.headers["Cache-Control"] = "no-store"
     if problem.status == web.HTTPMethodNotAllowed.status_code:
         response.headers["Allow"] = "GET, HEAD"
     return response

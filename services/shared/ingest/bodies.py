@@ -5,8 +5,8 @@ import math
 import re
 
 from services.shared.ingest.csv_rows import Header, header_of, rows
-from services.shared.ingest.problem import Problem
 from services.shared.ingest.refusal import Refusal
+from services.shared.runtime.http.problem import Problem
 
 RECORDS_MAX = 20_000  # the contract's limit of a submission
 LINES_MAX = 10 * RECORDS_MAX  # blank lines are free, within reason: 16 MiB of them would cost 128 MiB of list

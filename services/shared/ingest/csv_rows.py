@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import orjson
 
-from services.shared.ingest.problem import Problem
 from services.shared.ingest.refusal import RECORD_BYTES_MAX, TOO_LARGE, Code, Refusal, number_literal
+from services.shared.runtime.http.problem import Problem
 
 KEY_COLUMN = "record_id"  # a first row without it is no header of any feed
 BAD_ROW = Refusal(Code.MALFORMED_JSON, "", "not a CSV row of as many cells as the header, in UTF-8")

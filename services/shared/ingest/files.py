@@ -17,9 +17,9 @@ import zstandard
 
 from services.shared.ingest.bodies import JSON, NDJSON, RECORDS_MAX, json_texts
 from services.shared.ingest.csv_rows import Header, header_of, rows
-from services.shared.ingest.problem import Problem
 from services.shared.ingest.refusal import RECORD_BYTES_MAX, TOO_LARGE, Refusal
 from services.shared.ingest.unpack import UNPACKED_BYTES_MAX, ZSTD_WINDOW_BYTES_MAX
+from services.shared.runtime.http.problem import Problem
 from services.shared.runtime.process.errors import Failure, Unavailable, UsageError
 
 CHUNK_BYTES_MAX = UNPACKED_BYTES_MAX - (1 << 10)  # brackets and separators fit in the rest

@@ -13,10 +13,11 @@ from services.shared.ingest.bodies import MEDIA_TYPES, records
 from services.shared.ingest.calendar_rules import latest
 from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge, number_fields
-from services.shared.ingest.problem import Problem
 from services.shared.ingest.submission import REJECTION_SCHEMA, REJECTIONS_TOPIC, Receipt, prepare, rejection
 from services.shared.ingest.unpack import ENCODINGS, UNPACKED_BYTES_MAX, too_large, unpack
 from services.shared.ingest.versions import VersionClock
+from services.shared.runtime.http.problem import Problem
+from services.shared.runtime.http.server import problem_response
 from services.shared.runtime.kafka.producer import EventProducer
 from services.shared.runtime.process import metrics
 from services.shared.runtime.process.api_keys import ApiKey, ApiKeys
@@ -175,15 +176,11 @@ async def _read(request: web.Request) -> bytes:
 async def _problem_response(request: web.Request, problem: Problem) -> web.Response:
     """The answer to a refused submission, after what follows of its body, so that the sender gets to read it."""
     drained = await _drain(request)
-    status = HTTPStatus(problem.status)
-    body = {"type": "about:blank", "title": status.phrase, "status": problem.status, "detail": problem.detail}
-    response = web.Response(status=problem.status, body=orjson.dumps(body), content_type="application/problem+json")
+    response = problem_response(problem)
     if problem.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="tolqyn"'
     if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
         response.headers["Allow"] = "POST"
-    if problem.retry_after_seconds is not None:
-        response.headers["Retry-After"] = str(problem.retry_after_seconds)
     if not drained or problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         response.force_close()
     return response

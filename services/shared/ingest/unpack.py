@@ -4,7 +4,7 @@ import zlib
 
 import zstandard
 
-from services.shared.ingest.problem import Problem
+from services.shared.runtime.http.problem import Problem
 
 UNPACKED_BYTES_MAX = 16 << 20  # the contract's limit of a submission
 ENCODINGS = ("gzip", "x-gzip", "zstd")

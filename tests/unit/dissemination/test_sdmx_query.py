@@ -13,9 +13,9 @@ from services.dissemination.sdmx.filters import parse_filter
 from services.dissemination.sdmx.message import limited
 from services.dissemination.sdmx.negotiate import DATA, choose_format, choose_language
 from services.dissemination.sdmx.periods import span
-from services.dissemination.sdmx.problem import Problem
 from services.dissemination.sdmx.query import DataQuery, Selection, parse_data_query, parse_keys
 from services.dissemination.sdmx.versions import matches, parse_version
+from services.shared.runtime.http.problem import Problem
 from services.shared.runtime.postgres.store import Published
 
 OURS = "dataflow/TOLQYN/KZ_MIG/1.0"

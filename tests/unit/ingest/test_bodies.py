@@ -9,8 +9,8 @@ import zstandard
 from services.shared.ingest import bodies, unpack
 from services.shared.ingest.bodies import CSV, JSON, NDJSON, RECORDS_MAX, records
 from services.shared.ingest.csv_rows import BAD_ROW
-from services.shared.ingest.problem import Problem
 from services.shared.ingest.refusal import TOO_LARGE
+from services.shared.runtime.http.problem import Problem
 
 NUMBERS = frozenset({"version"})
 

@@ -6,6 +6,9 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 READY = Gauge("tolqyn_ready", "1 while the service can do its work, else 0", ["service"])
+HTTP_MALFORMED = Counter(
+    "tolqyn_http_malformed_total", "Requests that could not be read as HTTP, by status of the answer", ["status"]
+)
 
 # ingest
 INGEST_RECORDS = Counter("tolqyn_ingest_records_total", "Records received, by outcome", ["feed", "status"])

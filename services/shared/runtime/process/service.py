@@ -18,6 +18,8 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from services.shared.runtime.http.server import Runner
+from services.shared.runtime.http.traces import places, set_up_hooks
 from services.shared.runtime.process import metrics
 from services.shared.runtime.process.errors import ConfigurationError, Unavailable
 from services.shared.runtime.process.settings import Settings
@@ -49,7 +51,7 @@ class ServiceContext:
         # Ingest reads bodies by itself within its own limits; nobody else takes bodies at all.
         self.web = web.Application(client_max_size=2**31)
         self._reason = "starting"
-        self._runner: web.AppRunner | None = None
+        self._runner: Runner | None = None
         metrics.READY.labels(name).set(0)
 
     @property
@@ -72,11 +74,7 @@ class ServiceContext:
         self.web.router.add_get("/metrics", self._metrics)
         self.web.router.add_get("/health/live", self._live)
         self.web.router.add_get("/health/ready", self._ready)
-        # No access log: it would name what agencies send. Metrics count requests.
-        # Bodies stay packed: ingest unpacks them within its limits, the framework would without any.
-        self._runner = web.AppRunner(
-            self.web, access_log=None, handle_signals=False, auto_decompress=False, shutdown_timeout=CLOSE_SECONDS_MAX
-        )
+        self._runner = Runner(self.web, shutdown_timeout=CLOSE_SECONDS_MAX)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.listen_host, self.settings.listen_port)
         try:
@@ -104,13 +102,18 @@ class ServiceContext:
 
 
 class _JsonLines(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, and the traceback if any."""
+    """One JSON object a line: time (UTC), level, logger, message, and the traceback if any.
+
+    Of loggers that work on what was sent, only the fixed part of a message, and no exception's message.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
-        line = {"time": stamp, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        quotes = record.name.partition(".")[0] in ("aiohttp", "asyncio")
+        said = str(record.msg) if quotes else record.getMessage()
+        line = {"time": stamp, "level": record.levelname, "logger": record.name, "message": said}
+        if record.exc_info and record.exc_info[1]:
+            line["traceback"] = places(record.exc_info[1]) if quotes else self.formatException(record.exc_info)
         return orjson.dumps(line).decode()
 
 
@@ -133,6 +136,7 @@ def _close_standard_output() -> None:
 async def _main(name: str, main: Callable[[ServiceContext], Awaitable[None]]) -> None:
     context = ServiceContext(name, Settings.from_env())
     loop = asyncio.get_running_loop()
+    set_up_hooks(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, context.stopping.set)
     work = asyncio.ensure_future(main(context))
