@@ -16,6 +16,7 @@ from services.shared.ingest.edge import Edge, number_fields
 from services.shared.ingest.submission import REJECTION_SCHEMA, REJECTIONS_TOPIC, Receipt, prepare, rejection
 from services.shared.ingest.unpack import ENCODINGS, UNPACKED_BYTES_MAX, too_large, unpack
 from services.shared.ingest.versions import VersionClock
+from services.shared.runtime.http.malformed import CUT_OFF, BrokenBody
 from services.shared.runtime.http.problem import Problem
 from services.shared.runtime.http.server import problem_response
 from services.shared.runtime.kafka.producer import EventProducer
@@ -168,8 +169,10 @@ async def _read(request: web.Request) -> bytes:
                 parts.append(part)
     except TimeoutError:
         raise Problem(408, f"the body did not come within {BODY_SECONDS_MAX:.0f} s") from None
-    except (web.RequestPayloadError, ConnectionError):
-        raise Problem(400, "the body broke off") from None
+    except BrokenBody as broken:
+        raise Problem(400, broken.detail) from None
+    except ConnectionError:
+        raise Problem(400, CUT_OFF) from None  # nobody will read it
     return b"".join(parts)
 
 
@@ -195,6 +198,6 @@ async def _drain(request: web.Request) -> bool:
                 left -= len(part)
                 if left < 0:
                     return False
-    except (TimeoutError, web.RequestPayloadError, ConnectionError):
+    except (TimeoutError, BrokenBody, ConnectionError):
         return False
     return True

@@ -16,6 +16,7 @@ from schemas.feeds import FEEDS
 from services.shared.ingest import http
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.http import RecordsEndpoint
+from services.shared.runtime.http.server import Runner
 from services.shared.runtime.process.api_keys import ApiKeys
 
 FIGURE = {
@@ -49,6 +50,13 @@ class MemoryLog:
         return [len(some) for some in taken]
 
 
+class Server(TestServer):
+    """The server of every service, on a port of its own."""
+
+    async def _make_runner(self, **options: Any) -> Runner:
+        return Runner(self.app, **options)
+
+
 class Endpoint:
     """An endpoint behind a real HTTP server."""
 
@@ -60,7 +68,7 @@ class Endpoint:
         self.records = RecordsEndpoint(edge, keys, self.log, 1, lambda: self.ready)  # type: ignore[arg-type]
         application = web.Application()
         self.records.add_to(application)
-        self.server = TestServer(application)
+        self.server = Server(application)
 
     async def send(self, body: Any = BODY, method: str = "POST", query: str = "", **headers: str) -> tuple[int, Any, Any]:
         sent = {"Authorization": f"Bearer {self.key}"} | {k.replace("_", "-"): v for k, v in headers.items() if v}
@@ -77,7 +85,7 @@ class Endpoint:
 @pytest.fixture
 async def endpoint(tmp_path: Path) -> AsyncIterator[Endpoint]:
     endpoint = Endpoint(ApiKeys(tmp_path / "keys.json"))
-    await endpoint.server.start_server(auto_decompress=False)
+    await endpoint.server.start_server()
     yield endpoint
     await endpoint.server.close()
 

@@ -2,6 +2,7 @@
 
 from aiohttp import http_exceptions
 from aiohttp.http_exceptions import BadHttpMethod, BadStatusLine, HttpProcessingError, InvalidHeader, InvalidURLError, LineTooLong
+from aiohttp.web import RequestPayloadError
 
 # Two limits that differ, since the parser's error for a line that is too long says only the limit.
 TARGET_BYTES_MAX = 8_190  # a path and a query; RFC 9112 recommends at least 8,000
@@ -94,6 +95,14 @@ class Malformed(HttpProcessingError):
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(code=status, message=detail)
+
+
+class BrokenBody(RequestPayloadError):
+    """Raised where a handler reads on a body that cannot be read further. `detail` is a sentence for its sender."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
 
 
 def malformed(error: Exception) -> Malformed:

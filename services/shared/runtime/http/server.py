@@ -12,10 +12,19 @@ import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
 
-from services.shared.runtime.http.malformed import CUT_OFF, FIELD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX, Malformed, malformed
+from services.shared.runtime.http.malformed import (
+    CUT_OFF,
+    FIELD_BYTES_MAX,
+    HEADERS_MAX,
+    TARGET_BYTES_MAX,
+    VERSION,
+    BrokenBody,
+    Malformed,
+    malformed,
+)
 from services.shared.runtime.http.problem import MEDIA_TYPE, Problem, body
 from services.shared.runtime.http.traces import places
 from services.shared.runtime.process import metrics
@@ -29,11 +38,12 @@ if TYPE_CHECKING:
 
     Handler = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 
-# Of what follows a malformed request, so that its sender gets to read the answer: a socket that is closed with unread bytes is
-# reset, and the answer lost.
+# Of what is sent after an answer, so that its sender gets to read it: a socket that is closed with unread bytes is reset, and what
+# it said lost.
 DRAINED_BYTES_MAX = 64 << 20  # as of a submission that is refused
 DRAIN_SECONDS_MAX = 5.0  # the sender has the answer by now and is expected to close; a proxy does so at once
 
+_VERSIONS = (HttpVersion10, HttpVersion11)  # the compiled parser reads a line without a version as HTTP/0.9, the other any number
 _SENTENCES = {
     HTTPStatus.NOT_FOUND: "there is nothing at this address",
     HTTPStatus.METHOD_NOT_ALLOWED: "this address does not take this method; the header Allow has those that it takes",
@@ -58,6 +68,18 @@ def _of_status(status: int) -> web.Response:
     return problem_response(Problem(status, _SENTENCES.get(HTTPStatus(status), HTTPStatus(status).phrase)))
 
 
+async def _read_to_end(content: StreamReader) -> bool:
+    """Throw away what is left of a body whose request has its answer, within limits; whether the next request can follow."""
+    left = DRAINED_BYTES_MAX
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS_MAX):
+            while not content.is_eof() and left >= 0:
+                left -= len(await content.readany())
+    except (TimeoutError, BrokenBody):
+        return False
+    return left >= 0
+
+
 class _Parser:
     """aiohttp's parser, compiled or not. Its only errors are `Malformed`; after the first it reads nothing more."""
 
@@ -73,7 +95,7 @@ class _Parser:
         """Messages with their bodies, whether the connection is upgraded, and what follows the upgrade. Raises Malformed.
 
         What is wrong in the middle of a body that has a handler is that handler's to answer: reading on it raises
-        RequestPayloadError.
+        BrokenBody.
         """
         if self.failed:
             return (), False, b""
@@ -82,6 +104,8 @@ class _Parser:
             messages, upgraded, tail = self._parser.feed_data(data)
         except Exception as quoting:  # noqa: BLE001 - whatever a parser stumbles over, it was sent
             error = malformed(quoting)
+        if error is None and any(message.version not in _VERSIONS for message, _ in messages):
+            error = Malformed(400, VERSION)
         if error is None:
             if messages:
                 self._open = messages[-1][1]
@@ -89,17 +113,16 @@ class _Parser:
             if isinstance(broken, web.RequestPayloadError):  # the parser that is not compiled goes on after some errors
                 self.fail_body()
             return messages, upgraded, tail
-        self.failed = True
-        if self.fail_body():
+        if self.fail_body(error.message):
             return (), False, b""
         raise error
 
-    def fail_body(self) -> bool:
+    def fail_body(self, detail: str = CUT_OFF) -> bool:
         """Nothing more will be read. Whether there is a body that its handler will now find cut off."""
         self.failed = True
         if self._open is None or self._open.is_eof():
             return False
-        self._open.set_exception(web.RequestPayloadError(CUT_OFF))
+        self._open.set_exception(BrokenBody(detail))
         self._open.feed_eof()  # nobody needs to wait for the rest
         return True
 
@@ -123,17 +146,26 @@ class _Connection(RequestHandler):
                 self._ended.set()
             return
         super().data_received(data)
+        self._close_after_the_last()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's protocols may say so
         """Whether to keep the connection: a sender may close its side and still wait for an answer."""
         self._ended.set()
-        if self._current_request is None and not self._messages:
+        idle = self._waiter is not None and not self._waiter.done()
+        if idle or self._request_count == 0:
             return False
         self._guarded.fail_body()
+        self._close_after_the_last()
         return True
+
+    def _close_after_the_last(self) -> None:
+        """If nothing more is read and nothing waits: close when the request that is being answered has been."""
+        if self._guarded.failed and not self._messages:
+            self.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._ended.set()
+        self._guarded.fail_body()  # aiohttp tells a handler, but not who reads on for the next request
         super().connection_lost(exc)
 
     async def start(self) -> None:
@@ -150,13 +182,18 @@ class _Connection(RequestHandler):
         request_handler: Handler,
     ) -> tuple[web.StreamResponse, bool]:
         response, lost = await super()._handle_request(request, start_time, request_handler)
-        if self._is_last() and not lost:
+        if lost:
+            return response, lost
+        another = response.keep_alive and await _read_to_end(request.content) and not self._is_last(request)
+        if not another:
             response.force_close()
+            self._guarded.fail_body()
             await self._close_in_order()
         return response, lost
 
-    def _is_last(self) -> bool:
-        return self._guarded.failed and not self._messages
+    def _is_last(self, request: BaseRequest) -> bool:
+        """Whether the connection ends with this answer. What follows a wish for another protocol could be anything."""
+        return (self._guarded.failed and not self._messages) or request.method == "CONNECT" or "Upgrade" in request.headers
 
     async def _close_in_order(self) -> None:
         """Say that nothing more comes, then read on until the sender has closed as well, within limits."""
@@ -182,7 +219,7 @@ class _Connection(RequestHandler):
         elif not isinstance(resp, web.StreamResponse):
             log.error("a bug: a handler answered with %s", type(resp).__name__)
             resp = _of_status(500)
-        if self._is_last():
+        if self._is_last(request):
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
@@ -192,8 +229,8 @@ class _Connection(RequestHandler):
         """The answer for what a parser or a handler raised; closes the connection."""
         if isinstance(exc, Malformed):
             response = problem_response(Problem(exc.code, exc.message))
-        elif isinstance(exc, web.RequestPayloadError):
-            response = problem_response(Problem(400, CUT_OFF))
+        elif isinstance(exc, BrokenBody):
+            response = problem_response(Problem(400, exc.detail))
         else:
             log.error("a bug while a request was answered: %s", places(exc) if exc is not None else f"status {status}")
             response = _of_status(status)
@@ -207,7 +244,7 @@ class _Connection(RequestHandler):
     def log_exception(self, *args: Any, **options: Any) -> None:
         """What aiohttp would log with a message and a traceback."""
         error = options.get("exc_info")
-        if not isinstance(error, web.RequestPayloadError):  # the body of a request that was answered without it
+        if not isinstance(error, BrokenBody):  # the body of a request that was answered without it
             log.error("a bug in the server: %s", places(error) if isinstance(error, BaseException) else "no exception")
 
     def log_debug(self, *args: Any, **options: Any) -> None:

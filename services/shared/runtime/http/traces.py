@@ -7,6 +7,7 @@ import traceback
 from typing import Any
 
 FRAMES_MAX = 30  # of a traceback, the innermost: a recursion would fill the log
+CALLBACK = "Exception in callback"  # asyncio goes on with the call, arguments and all
 
 log = logging.getLogger("tolqyn.trace")
 
@@ -26,9 +27,11 @@ def places(error: BaseException) -> str:
 
 
 def _in_loop(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """For what nobody awaited. The message is asyncio's own; the rest of a context is `repr`s of tasks and transports."""
+    """For what nobody awaited. Of the context only asyncio's own words: the rest is `repr`s, of a callback's arguments too."""
     error = context.get("exception")
-    log.error("asyncio: %s: %s", context.get("message", ""), "no exception" if error is None else places(error))
+    message = str(context.get("message", ""))
+    said = CALLBACK if message.startswith(CALLBACK) else message
+    log.error("asyncio: %s: %s", said, "no exception" if error is None else places(error))
 
 
 def _unraisable(hook: "sys.UnraisableHookArgs") -> None:
