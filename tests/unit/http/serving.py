@@ -6,6 +6,7 @@ It runs as services do, by `run`: what it writes to standard error is what opera
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -98,6 +99,24 @@ async def _forgotten(request: web.Request) -> web.Response:
     return web.Response(text="done")
 
 
+class _Undone:
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __del__(self) -> None:
+        raise ValueError(self.value)
+
+
+async def _library(request: web.Request) -> web.Response:
+    value = request.match_info["value"]
+    try:
+        raise ValueError(value)
+    except ValueError:
+        logging.getLogger("aiohttp.internal").exception("Exception in %s", value)
+    _Undone(value)
+    return web.Response(text="done")
+
+
 async def _begun(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse()
     await response.prepare(request)
@@ -107,7 +126,7 @@ async def _begun(request: web.Request) -> web.StreamResponse:
 
 FAULTS = {
     "raising": _raising, "chained": _chained, "no-response": _no_response, "own-words": _own_words,
-    "returned": _returned, "slow": _slow, "forgotten": _forgotten, "begun": _begun,
+    "returned": _returned, "slow": _slow, "forgotten": _forgotten, "library": _library, "begun": _begun,
 }  # fmt: skip
 
 

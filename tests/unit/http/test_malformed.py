@@ -267,6 +267,15 @@ def test_what_nobody_awaits_is_logged_without_words(service: Served) -> None:
     assert "called_back" in log
 
 
+def test_what_a_library_logs_and_what_a_finalizer_raises_is_logged_without_words(service: Served) -> None:
+    assert [answer.status for answer in said(service, submission(path=f"/library/{PATH_MARK}"), close=True)] == [200]
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    (library,) = [line for line in lines if line["logger"] == "aiohttp.internal"]
+    assert library["message"] == "Exception in %s"
+    assert re.fullmatch(r"ValueError at .*serving\.py:\d+ _library", library["traceback"])
+    assert any("ValueError at" in line["message"] and "__del__" in line["message"] for line in lines)
+
+
 def test_every_line_that_a_service_writes_is_json(service: Served) -> None:
     assert [json.loads(line)["level"] for line in service.log.read_text().splitlines() if not line.startswith("{")] == []
 
