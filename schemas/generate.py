@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from schemas.feeds import FEEDS, Feed
-from schemas.feeds.fields import Identity, Moment, Withdrawal, annotations
+from schemas.feeds.fields import UNNUMBERED, Identity, Moment, Withdrawal, annotations
 from schemas.sdmx import structure_json
 from schemas.sdmx.structures import UnnamedCode
 from schemas.values import Aggregate, Estimate, Indicator, Quality, Rejection, Sheet
@@ -61,10 +61,15 @@ def stored(feed: Feed) -> Schema:
         "pattern": "^[0-9a-f]{8}$",
         "description": "id of the key behind the pseudonyms",
     }
+    version = properties["version"] = properties["version"] | {
+        "minimum": UNNUMBERED,
+        "description": f"the agency's version; {UNNUMBERED} if it gave none: below every other, and the last in the log counts",
+    }
     filled = ["version", *(field for field, schema in properties.items() if "default" in schema)]
     record["required"] = [field for field in properties if field in record["required"] or field in filled]
     record["dependentRequired"] = {field: ["pseudonym_key"] for field in identities}
     withdrawal = TypeAdapter(Withdrawal).json_schema()
+    withdrawal["properties"]["version"] = version
     withdrawal |= {"additionalProperties": False, "required": ["record_id", "version", "action"]}
     return {"$schema": _DIALECT, "title": f"{feed.name}: an event in {feed.topic}", "anyOf": [record, withdrawal]}
 

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from schemas.feeds.codes import COUNTRIES
 
 VERSION_MAX = 2**53 - 1  # the greatest integer that every JSON reader keeps exact
+UNNUMBERED = 0  # what an event says where the agency gave no version: no agency can send it
 NUMBER_MAX = 10**15  # no figure about people comes near; sums of figures stay exact in a double
 TEXT = r"^[^\x00-\x1f\x7f]*$"  # control characters (PostgreSQL cannot even hold NUL) have no place in a name
 LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"  # the same, for a text of several lines

@@ -5,7 +5,7 @@ from services.shared.statistics.aggregation.aggregates import Aggregates
 from services.shared.statistics.exchange.ledger_set import Changes, Cut, Mark
 
 FOLD = 3  # version of the rules by which sheets become aggregates
-TALLY_FOLD = 2  # version of the sheets that these rules add up: never a sum over two
+TALLY_FOLD = 3  # version of the sheets that these rules add up: never a sum over two
 
 
 class AggregatesStage:

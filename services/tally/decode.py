@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from services.shared.feeds.feed import FeedRules, countable
 from services.shared.statistics.exchange.records import Headers, Records, Texts, distinct_values
 from services.shared.statistics.folding.contribution import NEVER, NOTHING, Integers, Packed, pack
+from services.shared.statistics.folding.fold import UNNUMBERED
 from services.shared.statistics.folding.key_hash import hashes
 
 SCHEMA_MAJOR = 1  # of the event values that these rules understand
-VERSION_MAX = (1 << 53) - 1  # of a record, by contract
+VERSION_MAX = (1 << 53) - 1  # of a record, by contract; UNNUMBERED stands in events whose agency gave none
 _MAJOR = re.compile(r"[0-9]{1,9}")  # not `isdigit`, which knows digits that `int` does not
 
 
@@ -138,5 +139,5 @@ def _contributions(rules: FeedRules, cells: Cells, frame: pl.DataFrame, keys: Te
     good = counts & countable(spans) & (cell > 0)
     contributions = np.full(frame.height, NOTHING, np.uint64)
     contributions[good] = pack(cell[good], spans.first[good], np.minimum(spans.last[good], NEVER))
-    versioned = frame["version"].is_between(1, VERSION_MAX).fill_null(False).to_numpy()
+    versioned = frame["version"].is_between(UNNUMBERED, VERSION_MAX).fill_null(False).to_numpy()
     return contributions, (good | withdraws) & versioned

@@ -22,7 +22,7 @@ from services.tally.misfit import MISFITS, NONE_RECENT, UNREADABLE_SHARE_MAX, Re
 from services.tally.partition import Effect, PartitionFold, record_hash
 from services.tally.run_store import LAYOUT, Manifest, RunStore, StateLost
 
-FOLD = 2  # version of the rules: sheets of two versions are never added up. Raise it when the same log would give other sheets
+FOLD = 3  # version of the rules: sheets of two versions are never added up. Raise it when the same log would give other sheets
 CUT_SECONDS_MIN = 0.5  # between two rounds of cuts: what arrives meanwhile goes into one, and is published well within two seconds
 CATCH_UP_RECORDS = 20_000  # a partition not further behind is there in a blink; under steady traffic none ever is quite there
 CUT_SECONDS_MAX = 5.0  # while catching up, a cut at least this often, so that a kill costs at most this much folding again

@@ -16,7 +16,6 @@ from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.refusal import Code, Refusal
 from services.shared.ingest.submission import prepare
-from services.shared.ingest.versions import VersionClock
 
 EXAMPLES = Path(generate.__file__).parent / "examples"
 EDGES = {name: Edge(feed, b"k" * 32, "0123abcd") for name, feed in FEEDS.items()}
@@ -40,8 +39,7 @@ def _named(kind: str) -> list[object]:
 @pytest.mark.parametrize(("feed", "path"), _named("valid"))
 def test_a_valid_example_becomes_an_event_of_the_generated_schema(feed: str, path: Path) -> None:
     raw = path.read_bytes()
-    versions = VersionClock().begin(1_750_000_000_000)
-    prepared = prepare(Columns(EDGES[feed], left_min=1), "knb", [raw], 1, LATEST, versions)
+    prepared = prepare(Columns(EDGES[feed], left_min=1), "knb", [raw], 1, LATEST)
     assert prepared.refusals == {}
     [[(key, value)]] = prepared.events
     assert key == b"knb/" + json.loads(raw)["record_id"].encode()

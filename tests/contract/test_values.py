@@ -18,7 +18,6 @@ from services.shared.ingest.calendar_rules import latest
 from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.submission import prepare
-from services.shared.ingest.versions import VersionClock
 from services.shared.statistics.aggregation.aggregates import Aggregates
 from services.shared.statistics.estimation.informality import MEASURES, estimates
 from services.shared.statistics.estimation.open_quarter import nowcasts
@@ -33,7 +32,7 @@ def _sheets(feed: str, records: list[dict[str, Any]]) -> dict[str, bytes]:
     """The day sheets of these records, each under an id of its own."""
     raws = [json.dumps(record | {"record_id": f"r{i}"}).encode() for i, record in enumerate(records)]
     edge = Edge(FEEDS[feed], b"k" * 32, "0123abcd")
-    prepared = prepare(Columns(edge, left_min=1), "knb", raws, 1, latest(NOW_MS), VersionClock().begin(NOW_MS))
+    prepared = prepare(Columns(edge, left_min=1), "knb", raws, 1, latest(NOW_MS))
     assert prepared.refusals == {}
     [events] = prepared.events
     n = len(events)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import zlib
 from collections.abc import AsyncIterator
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -21,6 +22,7 @@ import zstandard
 
 from schemas.feeds import FEEDS
 from services.shared.feeds.catalogue import RULES
+from services.shared.ingest import http
 from services.shared.ingest.service import serve_feed
 from services.shared.runtime.kafka import clients as kafka
 from services.shared.runtime.kafka import stack_identity
@@ -39,6 +41,7 @@ FEED = FEEDS["border-crossings"]
 PERSON = "N-04417703-SECRET"
 READY_SECONDS_MAX = 30
 END_SECONDS_MAX = 10.0  # the promise
+ONE_ID_SECONDS_MAX = 10.0  # a submission takes one or two, on a busy machine as well; waiting for a clock took over twenty
 FILE_RECORDS = 100_000  # five submissions: enough to be caught in the middle, twice
 
 
@@ -188,14 +191,36 @@ async def test_every_format_and_packing_of_the_same_records_gives_the_same_log(s
     assert len(set(seen)) == 20
 
 
-async def test_records_without_a_version_get_rising_ones_in_the_order_of_receipt(service: Service) -> None:
+async def test_records_without_a_version_stand_in_the_log_in_the_order_of_receipt_and_without_one(service: Service) -> None:
     unversioned = record(1)
     del unversioned["version"]
-    for _ in range(3):
-        await service.post(ndjson(unversioned, unversioned))
-    versions = [json.loads(r.value)["version"] for _, r in await service.log()]
-    assert len(versions) == 6
-    assert versions == sorted(set(versions))
+    stops = [f"S-{i}" for i in range(6)]
+    for i in (0, 2, 4):
+        await service.post(ndjson(*(unversioned | {"checkpoint": stop} for stop in stops[i : i + 2])))
+    events = [json.loads(r.value) for _, r in await service.log()]
+    assert [event["checkpoint"] for event in events] == stops
+    assert {event["version"] for event in events} == {0}
+
+
+async def test_a_clock_that_goes_back_delays_no_answer_and_changes_no_order(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unversioned = {k: v for k, v in record(1).items() if k != "version"}
+    now = http._now_ms()
+    for stop, hours in (("S-0", 0), ("S-1", 1), ("S-2", 2)):
+        monkeypatch.setattr(http, "_now_ms", partial(int, now - hours * 3_600_000))
+        async with asyncio.timeout(ONE_ID_SECONDS_MAX):
+            await service.post(ndjson(unversioned | {"checkpoint": stop}))
+    assert [json.loads(event.value)["checkpoint"] for _, event in await service.log()] == ["S-0", "S-1", "S-2"]
+
+
+async def test_a_large_submission_of_one_id_without_versions_takes_no_longer_than_one_of_many(service: Service) -> None:
+    """Nothing waits for a clock: it takes a second or two, the former twenty could not be hurried."""
+    unversioned = {k: v for k, v in record(1).items() if k != "version"}
+    async with asyncio.timeout(ONE_ID_SECONDS_MAX):
+        _, receipt = await service.post(ndjson(*(unversioned | {"checkpoint": f"S-{i}"} for i in range(20_000))))
+    assert receipt["accepted"] == 20_000
+    assert [json.loads(r.value)["checkpoint"] for _, r in await service.log()] == [f"S-{i}" for i in range(20_000)]
 
 
 async def test_a_withdrawal_needs_nothing_but_its_id_and_leaves_nothing_else_in_the_log(service: Service) -> None:

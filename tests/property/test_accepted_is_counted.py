@@ -26,7 +26,6 @@ from services.shared.ingest.calendar_rules import latest
 from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.submission import Prepared, prepare
-from services.shared.ingest.versions import VersionClock
 from services.shared.statistics.exchange.records import Records
 from services.tally.partition import Effect, PartitionFold
 
@@ -117,7 +116,8 @@ def _in_order(draw: st.DrawFn, feed: Feed, record: dict[str, Any]) -> dict[str, 
 def records(draw: st.DrawFn, feed: str) -> dict[str, Any]:
     """Any record that the schema of a feed allows."""
     record = {name: draw(values) for name, (optional, values) in fields(feed).items() if not optional or draw(st.booleans())}
-    return _in_order(draw, FEEDS[feed], record | {"record_id": "r-1", "version": draw(st.integers(1, 2**53 - 1))})
+    version = {"version": draw(st.integers(1, 2**53 - 1))} if draw(st.booleans()) else {}
+    return _in_order(draw, FEEDS[feed], record | {"record_id": "r-1"} | version)
 
 
 @lru_cache
@@ -127,7 +127,7 @@ def _columns(feed: str) -> Columns:
 
 def accept(feed: str, sent: list[dict[str, Any]]) -> Prepared:
     raws: list[Any] = [json.dumps(record).encode() for record in sent]
-    return prepare(_columns(feed), "knb", raws, 1, latest(NOW_MS), VersionClock().begin(NOW_MS))
+    return prepare(_columns(feed), "knb", raws, 1, latest(NOW_MS))
 
 
 def fold(feed: str, prepared: Prepared) -> tuple[Effect, PartitionFold]:

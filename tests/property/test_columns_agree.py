@@ -13,7 +13,6 @@ from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.refusal import Refusal
 from services.shared.ingest.submission import Prepared, prepare
-from services.shared.ingest.versions import VersionClock
 
 NOW_MS = 1_750_000_000_123  # 2025-06-15T15:06:40.123Z
 PARTITIONS = 3
@@ -123,7 +122,7 @@ def _written(draw: st.DrawFn, record: dict[str, Any], kind: str) -> bytes | Refu
 
 def _taken(feed: str, texts: list[bytes | Refusal], left_min: int) -> Prepared:
     columns = Columns(EDGES[feed], left_min)
-    return prepare(columns, "knb", texts, PARTITIONS, latest(NOW_MS), VersionClock().begin(NOW_MS))
+    return prepare(columns, "knb", texts, PARTITIONS, latest(NOW_MS))
 
 
 @law
@@ -138,7 +137,7 @@ def test_by_columns_and_one_by_one_agree(submission: tuple[str, list[bytes | Ref
 
 @law
 @given(st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=6), st.data())
-def test_versions_given_by_the_edge_rise_whichever_way_a_record_is_taken(ids: list[str], data: st.DataObject) -> None:
+def test_records_without_a_version_are_the_same_whichever_way_they_are_taken(ids: list[str], data: st.DataObject) -> None:
     texts: list[bytes | Refusal] = [
         json.dumps({"record_id": name} | data.draw(st.sampled_from([PLAIN["work-permits"], {"action": "withdraw"}]))).encode()
         for name in ids
@@ -187,7 +186,7 @@ def test_plain_records_are_all_taken_by_columns(feed: str, separators: tuple[str
     texts: list[bytes | Refusal] = [json.dumps(one, ensure_ascii=False, separators=separators).encode() for one in some]
     taken = Columns(EDGES[feed], 1).take(texts, latest(NOW_MS))
     assert None not in taken.events
-    assert taken.unversioned == {0, 2, 4, 6}
+    assert [json.loads(event or b"")["version"] for event in taken.events] == [0, 2, 0, 4, 0, 6, 0, 8]
 
 
 # What lies on either side of every bound: each is put into each field of a plain record, however little it belongs there.

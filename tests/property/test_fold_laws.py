@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from services.shared.feeds.catalogue import RULES
 from services.shared.statistics.exchange.records import Records
+from services.shared.statistics.folding.fold import UNNUMBERED
+from services.shared.statistics.folding.index import merge_runs
 from services.shared.statistics.folding.sheet import decode
 from services.tally.partition import PartitionFold
 from services.tally.run_store import LAYOUT, Manifest, RunStore
@@ -23,7 +25,7 @@ START = datetime(2024, 2, 29, 17, 0, tzinfo=UTC)  # an hour before Kazakhstan's 
 crossings = st.fixed_dictionaries(
     {
         "record_id": st.sampled_from("abcdefg"),
-        "version": st.integers(1, 4),
+        "version": st.sampled_from([UNNUMBERED, UNNUMBERED, UNNUMBERED, 1, 2, 3, 4]),
         "action": st.sampled_from(["record", "record", "record", "withdraw"]),
         "occurred_at": st.integers(0, 3 * 86_400_000).map(lambda ms: START + timedelta(milliseconds=ms)),
         "direction": st.sampled_from(["arrival", "departure"]),
@@ -84,7 +86,7 @@ def oracle(log: list[dict[str, Any]]) -> tuple[dict[str, dict[str, int]], int]:
     conflicts = 0
     for event in log:
         known = state.get(event["record_id"])
-        if known is None or event["version"] > known[0]:
+        if known is None or event["version"] > known[0] or event["version"] == known[0] == UNNUMBERED:
             state[event["record_id"]] = (event["version"], content(event))
         elif event["version"] == known[0] and content(event) != known[1]:
             conflicts += 1
@@ -118,10 +120,96 @@ def test_conflicts_do_not_depend_on_the_split(log: list[dict[str, Any]], splits:
     assert dead == oracle(log)[1]
 
 
+@given(logs, st.sets(st.integers(1, 39)), st.sets(st.integers(1, 39)))
+@settings(max_examples=200, deadline=None)
+def test_sheets_and_effects_depend_neither_on_batches_nor_on_the_merging_of_runs(
+    log: list[dict[str, Any]], splits: set[int], merges: set[int]
+) -> None:
+    """The marginal cells among them: what was corrected, withdrawn, contradicted, and how late it came."""
+    fold, effects, begin = PartitionFold(RULES["border-crossings"]), Counter[str](), 0
+    for end in [*sorted(s for s in splits if 0 < s < len(log)), len(log)]:
+        effect = fold.fold(records(log[begin:end], begin))
+        effects.update(counted=effect.counted, duplicate=effect.duplicate, stale=effect.stale, dead=len(effect.dead))
+        if end in merges and fold.fresh:
+            fold.fresh = [merge_runs(fold.fresh)]
+        begin = end
+    whole = PartitionFold(RULES["border-crossings"])
+    effect = whole.fold(records(log))
+    assert +effects == +Counter(counted=effect.counted, duplicate=effect.duplicate, stale=effect.stale, dead=len(effect.dead))
+    assert fold.all_sheets() == whole.all_sheets()
+
+
+@given(logs, st.randoms(use_true_random=False))
+@settings(max_examples=200, deadline=None)
+def test_only_the_order_of_those_without_a_version_counts(log: list[dict[str, Any]], random: Any) -> None:
+    """Numbered versions are shuffled in between, and sent again anywhere; those without keep their order."""
+    numbered = list({(e["record_id"], e["version"]): e for e in log if e["version"] != UNNUMBERED}.values())
+    unnumbered = [e for e in log if e["version"] == UNNUMBERED]
+    sent = numbered + random.choices(numbered, k=len(numbered)) if numbered else []
+    random.shuffle(sent)
+    mixed = iter(unnumbered)
+    places = set(random.sample(range(len(sent) + len(unnumbered)), len(unnumbered)))
+    rest = iter(sent)
+    shuffled = [next(mixed) if i in places else next(rest) for i in range(len(sent) + len(unnumbered))]
+    assert days_of(folded(shuffled, {3, 11, 17})) == days_of(folded(unnumbered + numbered, set()))
+
+
+@given(logs)
+@settings(max_examples=100, deadline=None)
+def test_all_of_it_sent_again_in_its_order_moves_nothing(log: list[dict[str, Any]]) -> None:
+    once = list({(e["record_id"], e["version"], i if e["version"] == UNNUMBERED else 0): e for i, e in enumerate(log)}.values())
+    assert days_of(folded(once + once, {5, len(once), len(once) + 7})) == days_of(folded(once, set()))
+
+
+def without_version(record_id: str, citizenship: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "record_id": record_id, "version": UNNUMBERED, "action": "record", "occurred_at": START, "direction": "arrival",
+        "citizenship": citizenship, "counterpart": "RU", "purpose": "transit", **fields,
+    }  # fmt: skip
+
+
+def effects(log: list[dict[str, Any]]) -> list[str]:
+    """What became of each record, folded one by one; and no differently when folded at once."""
+    fold, found = PartitionFold(RULES["border-crossings"]), []
+    for i, event in enumerate(log):
+        effect = fold.fold(records([event], i))
+        found.append("counted" if effect.counted else "duplicate" if effect.duplicate else "stale" if effect.stale else "dead")
+    assert fold.all_sheets() == folded(log, set()).all_sheets()
+    return found
+
+
+def test_without_versions_the_last_in_the_log_counts_whatever_any_clock_says() -> None:
+    came = [("UZ", 50), ("KZ", -300), ("UZ", -24)]
+    log = [without_version("a", citizenship, appended=hours) for citizenship, hours in came]
+    assert effects(log) == ["counted"] * 3
+    assert days_of(folded(log, set())) == {"2024-02-29": {"arrival|UZ|RU|transit": 1}}
+
+
+def test_without_a_version_the_same_again_is_a_duplicate_and_so_is_a_second_withdrawal() -> None:
+    gone = {"record_id": "a", "version": UNNUMBERED, "action": "withdraw"}
+    log = [without_version("a", "UZ"), without_version("a", "UZ"), gone, gone, without_version("a", "UZ")]
+    assert effects(log) == ["counted", "duplicate", "counted", "duplicate", "counted"]
+    assert days_of(folded(log[:4], set())) == {}
+    assert days_of(folded(log, set())) == {"2024-02-29": {"arrival|UZ|RU|transit": 1}}
+
+
+def test_what_has_no_version_is_stale_against_any_that_has_one_withdrawals_included() -> None:
+    numbered = without_version("a", "UZ", version=1)
+    gone = {"record_id": "a", "version": UNNUMBERED, "action": "withdraw"}
+    later = [without_version("a", "KZ"), gone]
+    assert effects([without_version("a", "KZ"), numbered, *later]) == ["counted", "counted", "stale", "stale"]
+    assert days_of(folded([numbered, without_version("a", "KZ"), gone], set())) == {"2024-02-29": {"arrival|UZ|RU|transit": 1}}
+    withdrawn = {"record_id": "a", "version": 1, "action": "withdraw"}
+    assert effects([withdrawn, without_version("a", "KZ")]) == ["counted", "stale"]
+    assert effects([numbered, without_version("a", "UZ")]) == ["counted", "stale"], "no duplicate: it says less"
+
+
 @given(logs, st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
 def test_order_and_repetition_do_not_move_the_sheets_of_versions_without_conflict(log: list[dict[str, Any]], random: Any) -> None:
-    unique = list({(e["record_id"], e["version"]): e for e in log}.values())
+    unique = list({(e["record_id"], e["version"]): e for e in log if e["version"] != UNNUMBERED}.values())
+    if not unique:
+        return
     shuffled = unique + random.choices(unique, k=len(unique))
     random.shuffle(shuffled)
     assert days_of(folded(shuffled, {3, 11, 17})) == days_of(folded(unique, set()))

@@ -18,7 +18,6 @@ from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge, number_fields
 from services.shared.ingest.refusal import Code, Refusal
 from services.shared.ingest.submission import Prepared, Receipt, prepare
-from services.shared.ingest.versions import VersionClock
 
 FEED = FEEDS["border-crossings"]
 EDGE = Edge(FEED, b"k" * 32, "0123abcd")
@@ -79,43 +78,31 @@ def _table(items: list[dict[str, Any]]) -> bytes:
     return out.getvalue().encode()
 
 
-def _take(body: bytes, media_type: str, clock: VersionClock) -> Prepared:
-    return prepare(COLUMNS, "knb", records(body, media_type, NUMBERS), PARTITIONS, LATEST, clock.begin(NOW_MS))
+def _take(body: bytes, media_type: str) -> Prepared:
+    return prepare(COLUMNS, "knb", records(body, media_type, NUMBERS), PARTITIONS, LATEST)
 
 
 @law
 @given(st.lists(_crossings, max_size=6))
 def test_ndjson_an_array_and_csv_of_the_same_records_give_the_same_events(items: list[dict[str, Any]]) -> None:
-    lines = _take(_ndjson(items), NDJSON, VersionClock())
-    array = _take(json.dumps(items, indent=1).encode(), JSON, VersionClock())
+    lines = _take(_ndjson(items), NDJSON)
+    array = _take(json.dumps(items, indent=1).encode(), JSON)
     assert (array.events, array.refusals) == (lines.events, lines.refusals)
     # CSV has no empty string: an empty cell is an absent field.
     told = [{name: value for name, value in item.items() if value != ""} for item in items]
-    lines, table = _take(_ndjson(told), NDJSON, VersionClock()), _take(_table(told), CSV, VersionClock())
+    lines, table = _take(_ndjson(told), NDJSON), _take(_table(told), CSV)
     assert (table.received, table.events) == (lines.received, lines.events)
     assert {i: r[:2] for i, r in table.refusals.items()} == {i: r[:2] for i, r in lines.refusals.items()}
 
 
 @law
-@given(st.lists(_crossings.map(lambda item: item | {"version": 1}), max_size=8), st.lists(st.integers(0, 8), max_size=3))
+@given(st.lists(_crossings, max_size=8), st.lists(st.integers(0, 8), max_size=3))
 def test_how_records_are_divided_into_submissions_does_not_matter(items: list[dict[str, Any]], at: list[int]) -> None:
-    whole = _take(_ndjson(items), NDJSON, VersionClock())
+    whole = _take(_ndjson(items), NDJSON)
     bounds = sorted({0, len(items), *(min(a, len(items)) for a in at)})
-    parts = [_take(_ndjson(items[a:b]), NDJSON, VersionClock()) for a, b in itertools.pairwise(bounds)]
+    parts = [_take(_ndjson(items[a:b]), NDJSON) for a, b in itertools.pairwise(bounds)]
     assert [list(itertools.chain.from_iterable(p.events[n] for p in parts)) for n in range(PARTITIONS)] == whole.events
     assert sum(len(p.refusals) for p in parts) == len(whole.refusals)
-
-
-@law
-@given(st.lists(st.lists(st.sampled_from("abc"), max_size=5), max_size=5))
-def test_the_last_received_of_a_record_without_version_has_its_highest_one(submissions: list[list[str]]) -> None:
-    clock, given_out = VersionClock(), dict[str, int]()
-    for record_ids in submissions:
-        versions = clock.begin(NOW_MS)
-        for record_id in record_ids:
-            version = versions.next(record_id)
-            assert version > given_out.get(record_id, 0)
-            given_out[record_id] = version
 
 
 @law
@@ -129,7 +116,7 @@ def test_anything_at_all_is_an_event_or_a_refusal_of_the_closed_list(values: lis
     good = b'{"record_id":"a","version":1,"action":"withdraw"}'
     place = data.draw(st.integers(0, len(raws)))
     lines = [raw.replace(b"\n", b" ") for raw in raws]
-    prepared = _take(b"\n".join([*lines[:place], good, *lines[place:]]), NDJSON, VersionClock())
+    prepared = _take(b"\n".join([*lines[:place], good, *lines[place:]]), NDJSON)
     assert (b"knb/a", good) in itertools.chain.from_iterable(prepared.events)
 
 
@@ -138,7 +125,7 @@ def test_anything_at_all_is_an_event_or_a_refusal_of_the_closed_list(values: lis
 def test_no_outcome_ever_holds_the_person(item: dict[str, Any], person: str, beside: str | None) -> None:
     secret = "§" + person[:40] + "§"
     item = item | {"person": secret, secret: 1} if beside is None else item | {"person": secret, beside: secret}
-    prepared = _take(_ndjson([item]), NDJSON, VersionClock())
+    prepared = _take(_ndjson([item]), NDJSON)
     written = [part for events in prepared.events for event in events for part in event]
     for text in (Receipt.of(prepared, [9] * PARTITIONS).body(all_items=True), *written):
         assert secret not in text.decode()

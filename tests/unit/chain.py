@@ -18,7 +18,6 @@ from services.shared.ingest.calendar_rules import latest
 from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.submission import prepare
-from services.shared.ingest.versions import VersionClock
 from services.shared.runtime.kafka.topics import load_topics
 from services.shared.runtime.postgres.store import Published, Snapshot
 from services.shared.statistics.aggregation.aggregates import Aggregates
@@ -47,7 +46,6 @@ class Chain:
     """A stack without its runtime. `send` may be called again and again; `observations` says what is published then."""
 
     def __init__(self) -> None:
-        self._versions = VersionClock()
         self._folds: dict[tuple[str, int], PartitionFold] = {}
         self._aggregates = Aggregates()
         self.entries: dict[str, dict[str, Any]] = {}
@@ -57,7 +55,7 @@ class Chain:
         """One submission, which the broker appends at the moment `at`. Every record must be taken, all but `conflicts` counted."""
         now = milliseconds(at)
         partitions = load_topics()[FEEDS[feed].topic].partitions
-        submission = prepare(_columns(feed), AGENCY, list(lines), partitions, latest(now), self._versions.begin(now))
+        submission = prepare(_columns(feed), AGENCY, list(lines), partitions, latest(now))
         assert submission.refusals == {}
         for partition, events in enumerate(submission.events):
             if events:

@@ -46,8 +46,9 @@ def _text(record: str, found: dict[str, Any]) -> str:
         words = [version["effect"], version["reason"], "" if version["published"] else "not published yet"]
         if version["set_aside"] and version["set_aside"] != version["reason"]:
             words.append(f"set aside by tally as {version['set_aside']}")
+        number = f"version {version['version']}" if version["version"] != 0 else "no version"
         lines.append(
-            f"  offset {version['offset']}  {version['appended_at']}  version {version['version']}  {version['action']}: "
+            f"  offset {version['offset']}  {version['appended_at']}  {number}  {version['action']}: "
             + ", ".join(word for word in words if word)
         )
     counts = found["counts_as"]

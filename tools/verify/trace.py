@@ -119,7 +119,7 @@ def effects(rows: list[tuple[Any, ...]]) -> list[Json]:
         content = (action,) if action == "withdraw" else (action, cell, first, last)
         if problem is not None:
             one["effect"] = "dead letter"
-        elif best is None or version > best[0]["version"]:
+        elif best is None or version > best[0]["version"] or (version == best[0]["version"] == 0 and content != best[1]):
             if best is not None:
                 best[0]["effect"] = "superseded"
             one["effect"] = "withdraws" if action == "withdraw" else "counts"

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 import polars as pl
 
+from schemas.feeds.fields import UNNUMBERED
 from services.shared.ingest.calendar_rules import DAY_FIRST, DAY_LAST, MOMENT_FIRST, Latest, is_day, utc_hour
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.refusal import RECORD_BYTES_MAX, Refusal
@@ -36,14 +37,10 @@ _RECORD_ID, _VERSION = "record_id", "version"
 
 
 class Taken(NamedTuple):
-    """Per record of a submission its id and its event as bytes, or None twice if it is left over.
-
-    The events at the places `unversioned` had no version: they lack their first part, up to and including the version.
-    """
+    """Per record of a submission its id and its event as bytes, or None twice if it is left over."""
 
     record_ids: list[bytes | None]
     events: list[bytes | None]
-    unversioned: set[int]
 
 
 class _Field(NamedTuple):
@@ -73,7 +70,7 @@ class Columns:
     def take(self, texts: Sequence[bytes | Refusal], latest: Latest) -> Taken:
         """The events of the records that can be taken by columns. `latest` bounds the future."""
         left, rows = _decoded([text if isinstance(text, bytes) else None for text in texts]), list(range(len(texts)))
-        taken = Taken([None] * len(texts), [None] * len(texts), set())
+        taken = Taken([None] * len(texts), [None] * len(texts))
         tried: set[tuple[str, ...] | None] = {None}
         while len(rows) >= self._left_min and len(tried) <= LAYOUTS_MAX:
             names = self._commonest(left, tried)
@@ -85,8 +82,6 @@ class Columns:
             for row, record_id, event in zip(rows, ids, events, strict=True):
                 if event is not None:
                     taken.record_ids[row], taken.events[row] = record_id, event
-            if not layout.versioned:
-                taken.unversioned.update(row for row, event in zip(rows, events, strict=True) if event is not None)
             over = [at for at, event in enumerate(events) if event is None]
             left, rows = left[over], [rows[at] for at in over]
         return taken
@@ -145,7 +140,6 @@ class _Layout:
         self._columns = [column for field in fields for column in field.columns]
         self._pattern = r"^\{" + ", ?".join(f'"{field.name}": ?{field.pattern}' for field in fields) + r"\}\r?$"
         self._names = frozenset(field.name for field in fields)
-        self.versioned = _VERSION in self._names
         self._texts = {field.name: schemas[field.name] for field in fields if field.pattern == _TEXT}
         self._moments = tuple(name for name in edge.moments if name in self._names)
         self._days = tuple((name, event) for name, event in edge.days if name in self._names)
@@ -197,12 +191,14 @@ class _Layout:
 
     def _written(self, schemas: Mapping[str, Mapping[str, Any]], fields: Mapping[str, _Field]) -> pl.Expr:
         """The event as orjson writes it: fields in the contract's order, with their defaults, then the key of the pseudonyms."""
-        parts: list[str | pl.Expr] = ["{" if self.versioned else ","]
+        parts: list[str | pl.Expr] = ["{"]
         for name, schema in schemas.items():
-            if name in fields and (self.versioned or name != _RECORD_ID):
+            if name in fields:
                 quote = '"' if fields[name].quoted else ""
                 parts += [f'"{name}":{quote}', pl.col(name), f"{quote},"]
-            elif name not in fields and "default" in schema:
+            elif name == _VERSION:
+                parts.append(f'"{name}":{UNNUMBERED},')
+            elif "default" in schema:
                 parts.append(f'"{name}":{orjson.dumps(schema["default"]).decode()},')
         if self._identities:
             parts.append(f'"pseudonym_key":"{self._edge.key_id}",')

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.feeds import Feed
-from schemas.feeds.fields import Day, Identity, Moment, Withdrawal, annotations
+from schemas.feeds.fields import UNNUMBERED, Day, Identity, Moment, Withdrawal, annotations
 from services.shared.ingest.calendar_rules import DAY_FIRST, DAY_LAST, MOMENT_FIRST, Latest, is_day, utc_milliseconds
 from services.shared.ingest.refusal import MALFORMED, RECORD_BYTES_MAX, TOO_LARGE, Code, Refusal, from_pydantic, parse, refusal
 
@@ -24,6 +24,11 @@ def number_fields(feed: Feed) -> frozenset[str]:
     """The fields of a feed that are numbers: CSV, which has only text, is read by them."""
     properties = TypeAdapter(feed.record).json_schema()["properties"]
     return frozenset(name for name, schema in properties.items() if schema.get("type") != "string" and "enum" not in schema)
+
+
+def _versioned(record: Event) -> Event:
+    """With a version in its place, whether the agency gave one or not."""
+    return record if "version" in record else {"record_id": record["record_id"], "version": UNNUMBERED} | record
 
 
 class Edge:
@@ -44,12 +49,12 @@ class Edge:
     def check(self, raw: bytes, latest: Latest) -> Event | Refusal:
         """The event that one JSON text becomes: fields in the contract's order, times in UTC, pseudonyms for identities.
 
-        Its `version` is absent if the agency gave none. `latest` bounds the future.
+        Its `version` is UNNUMBERED if the agency gave none. `latest` bounds the future.
         """
         if len(raw) > RECORD_BYTES_MAX:
             return TOO_LARGE
         try:
-            event = self._record(raw)
+            event = _versioned(self._record(raw))
         except ValidationError as error:
             return self._no_record(raw, error)
         for field in self.moments:
@@ -103,7 +108,7 @@ class Edge:
             return MALFORMED
         if isinstance(value, dict) and value.get("action") == "withdraw":
             try:
-                return self._withdrawal(raw)
+                return _versioned(self._withdrawal(raw))
             except ValidationError as other:
                 error = other
         return from_pydantic(error, value, self.identities, self._rules)

@@ -15,7 +15,6 @@ from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge, number_fields
 from services.shared.ingest.submission import REJECTION_SCHEMA, REJECTIONS_TOPIC, Receipt, prepare, rejection
 from services.shared.ingest.unpack import ENCODINGS, UNPACKED_BYTES_MAX, too_large, unpack
-from services.shared.ingest.versions import VersionClock
 from services.shared.runtime.http.malformed import CUT_OFF, BrokenBody
 from services.shared.runtime.http.problem import Problem
 from services.shared.runtime.http.server import problem_response
@@ -45,7 +44,6 @@ class RecordsEndpoint:
         self._columns = Columns(edge)
         self._feed: Feed = edge.feed
         self._numbers = number_fields(edge.feed)
-        self._versions = VersionClock()
         self._reading_bytes = 0  # reserved for bodies that are being read and checked
         self._open = 0
         self._idle = asyncio.Event()
@@ -100,15 +98,13 @@ class RecordsEndpoint:
             self._reading_bytes += unpacked - reserved
             reserved = unpacked
             received_ms = _now_ms()
-            versions = self._versions.begin(received_ms)
             found = records(body, media_type, self._numbers)
-            prepared = prepare(self._columns, key.agency, found, self._partitions, latest(received_ms), versions)
+            prepared = prepare(self._columns, key.agency, found, self._partitions, latest(received_ms))
             acknowledged = await self._producer.send(self._feed.topic, prepared.events, self._feed.schema_header)
         finally:
             self._reading_bytes -= reserved
         receipt = Receipt.of(prepared, acknowledged)
         await self._note(key, receipt, received_ms)
-        await asyncio.sleep(versions.ahead_ms(_now_ms()) / 1000)
         return web.Response(status=207, body=receipt.body(request.query.get("items") == "all"), content_type="application/json")
 
     def _authorised(self, request: web.Request) -> ApiKey:

@@ -27,21 +27,15 @@ from services.shared.runtime.process.whole_file import sync_folder, write_whole
 class Progress:
     """How far a file has come: `total.received` of its records are done with. Times in Unix milliseconds.
 
-    `received_ms` is the moment of receipt for all of its records; `next_version` the first version that the next chunk may give to
-    records without one; `rejects_bytes` the length of the rejects so far.
+    `received_ms` is the moment of receipt for all of its records; `rejects_bytes` the length of the rejects so far.
     """
 
     submission: str
     sha256: str
     received_ms: int
-    next_version: int
     rejects_bytes: int = 0
     total: Total = field(default_factory=Total)
     codes: dict[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def begin(cls, submission: str, sha256: str, received_ms: int) -> "Progress":
-        return cls(submission, sha256, received_ms, received_ms)
 
 
 class Outbox:
@@ -106,8 +100,8 @@ class Outbox:
         if not part.exists() and final.exists():
             os.replace(final, part)  # ended between the rejects and the receipt
         if not part.exists() or part.stat().st_size < progress.rejects_bytes:
-            # Somebody took the rejects away. Everything is sent once more, with the same versions: the figures do not move.
-            return Progress.begin(progress.submission, progress.sha256, progress.received_ms)
+            # Somebody took the rejects away. Everything is sent once more, in its order.
+            return Progress(progress.submission, progress.sha256, progress.received_ms)
         return progress
 
     def _part(self, name: str) -> Path:

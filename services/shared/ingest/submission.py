@@ -1,4 +1,4 @@
-"""A submission: its records checked, versioned, encoded and grouped by partition; and its receipt. Pure."""
+"""A submission: its records checked, encoded and grouped by partition; and its receipt. Pure."""
 
 import secrets
 import time
@@ -12,10 +12,8 @@ import orjson
 
 from schemas.values import Rejection
 from services.shared.ingest.calendar_rules import Latest
-from services.shared.ingest.columns import Columns, Taken
-from services.shared.ingest.edge import Edge
+from services.shared.ingest.columns import Columns
 from services.shared.ingest.refusal import Refusal
-from services.shared.ingest.versions import SubmissionVersions
 
 SUBMISSION_ID_BYTES = 16
 REJECTIONS_TOPIC = "rejections.v1"
@@ -34,13 +32,17 @@ class Prepared:
     id: str = field(default_factory=lambda: secrets.token_hex(SUBMISSION_ID_BYTES))
 
 
-def prepare(
-    columns: Columns, agency: str, found: Sequence[bytes | Refusal], partitions: int, latest: Latest, versions: SubmissionVersions
-) -> Prepared:
+def prepare(columns: Columns, agency: str, found: Sequence[bytes | Refusal], partitions: int, latest: Latest) -> Prepared:
     """Take every record through the edge. The order of a partition's events is that of the submission."""
     prepared = Prepared(len(found), [[] for _ in range(partitions)], [[] for _ in range(partitions)])
     taken = columns.take(found, latest)
-    prepared.refusals |= _complete(taken, columns.edge, found, latest, versions)
+    for index in [index for index, event in enumerate(taken.events) if event is None]:
+        raw = found[index]
+        alone = raw if isinstance(raw, Refusal) else columns.edge.check(raw, latest)
+        if isinstance(alone, Refusal):
+            prepared.refusals[index] = alone
+        else:
+            taken.record_ids[index], taken.events[index] = alone["record_id"].encode(), orjson.dumps(alone)
     start = agency.encode() + b"/"
     indices, events = prepared.indices, prepared.events
     for index, (record_id, event) in enumerate(zip(taken.record_ids, taken.events, strict=True)):
@@ -50,30 +52,6 @@ def prepare(
             indices[partition].append(index)
             events[partition].append((key, event))
     return prepared
-
-
-def _complete(
-    taken: Taken, edge: Edge, found: Sequence[bytes | Refusal], latest: Latest, versions: SubmissionVersions
-) -> dict[int, Refusal]:
-    """Give versions to those without, and take those left over one by one; returns the refused."""
-    refusals: dict[int, Refusal] = {}
-    left = {index for index, event in enumerate(taken.events) if event is None}
-    for index in sorted(left | taken.unversioned):  # whichever way a record is taken: versions rise in the submission's order
-        record_id, rest = taken.record_ids[index], taken.events[index]
-        if record_id is not None and rest is not None:
-            version = versions.next(record_id.decode())
-            taken.events[index] = b'{"record_id":"%b","version":%d%b' % (record_id, version, rest)
-            continue
-        raw = found[index]
-        event = raw if isinstance(raw, Refusal) else edge.check(raw, latest)
-        if isinstance(event, Refusal):
-            refusals[index] = event
-            continue
-        text: str = event["record_id"]
-        if "version" not in event:
-            event = {"record_id": text, "version": versions.next(text)} | event
-        taken.record_ids[index], taken.events[index] = text.encode(), orjson.dumps(event)
-    return refusals
 
 
 @dataclass

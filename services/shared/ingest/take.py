@@ -1,7 +1,7 @@
 """Taking one file: verified as a whole, then sent chunk by chunk, each of its records counted once whatever ends in between.
 
 Before a chunk is sent, its rejects are on the disk; after the broker has acknowledged all of it, the progress is. Whoever takes the
-file up again after a crash sends at most one chunk again, with the same versions and so the same content: tally ignores it.
+file up again after a crash sends at most one chunk again, whole and in its order: what then stands is what would have stood.
 """
 
 import asyncio
@@ -35,7 +35,6 @@ from services.shared.ingest.submission import (
     prepare,
     rejection,
 )
-from services.shared.ingest.versions import SubmissionVersions, VersionClock
 from services.shared.runtime.kafka.producer import EventProducer
 from services.shared.runtime.process import metrics
 from services.shared.runtime.process.errors import Failure, Unavailable
@@ -67,7 +66,6 @@ class Taker:
     ) -> None:
         self._feed, self._columns, self._numbers = edge.feed, Columns(edge), number_fields(edge.feed)
         self._producer, self._partitions, self._ready, self._stopping = producer, partitions, ready, stopping
-        self._clock = VersionClock()
 
     async def take(self, lying: Lying, outbox: Outbox) -> None:
         """Take a file, from where it was left; in the end its receipt is there.
@@ -83,8 +81,7 @@ class Taker:
         try:
             before = await self._verify(lying)
             if progress is None:
-                moment = self._clock.moment(_now_ms())
-                progress = Progress.begin(secrets.token_hex(SUBMISSION_ID_BYTES), lying.manifest.sha256, moment)
+                progress = Progress(secrets.token_hex(SUBMISSION_ID_BYTES), lying.manifest.sha256, _now_ms())
                 await self.patiently(partial(outbox.reject, lying.name, 0, b""))
                 await self.patiently(partial(outbox.save, lying.name, progress))
             else:
@@ -94,9 +91,6 @@ class Taker:
             raise
         except Failure as error:
             raise FileRefused(str(error)) from None
-        if progress.next_version > progress.received_ms:
-            # Whatever is received after the receipt gets higher versions.
-            await self.pause((progress.next_version + 1 - _now_ms()) / 1000)
         await self._note(lying.agency, progress)
         await self.patiently(partial(outbox.finish, lying.name, progress, receipt(progress, lying.manifest.file)))
 
@@ -131,13 +125,12 @@ class Taker:
         file.seek(0)
         chunks, position = chunks_of(file, Path(lying.manifest.file), self._numbers, total.received), 0
         while chunk := await asyncio.to_thread(next, chunks, None):
-            prepared, next_version = await asyncio.to_thread(self._prepare, lying.agency, chunk, progress)
+            prepared = await asyncio.to_thread(self._prepare, lying.agency, chunk, progress)
             _unchanged(file, before)
             lines = b"".join(_lines(chunk, prepared))
             await self.patiently(partial(outbox.reject, lying.name, progress.rejects_bytes, lines))
             await self._send(prepared.events)
             self._count(chunk, prepared, progress)
-            progress.next_version = next_version
             progress.rejects_bytes += len(lines)
             await self.patiently(partial(outbox.save, lying.name, progress))
             self._read(chunk.position - position)
@@ -145,12 +138,9 @@ class Taker:
         if total.received != lying.manifest.records:
             raise FileRefused("the file changed while it was read")
 
-    def _prepare(self, agency: str, chunk: Chunk, progress: Progress) -> tuple[Prepared, int]:
-        """A chunk's events, and the first version for the chunk after it: both follow from the file and its moment of receipt."""
-        versions = SubmissionVersions(self._clock, progress.next_version)
-        bounds = latest(progress.received_ms)
-        prepared = prepare(self._columns, agency, chunk.records, self._partitions, bounds, versions)
-        return prepared, max(versions.highest + 1, progress.next_version)
+    def _prepare(self, agency: str, chunk: Chunk, progress: Progress) -> Prepared:
+        """A chunk's events: they follow from the file and its moment of receipt."""
+        return prepare(self._columns, agency, chunk.records, self._partitions, latest(progress.received_ms))
 
     async def _send(self, events: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
         """Returns once the broker has acknowledged all of it, however long that takes."""

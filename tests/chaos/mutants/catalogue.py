@@ -6,6 +6,7 @@ LEDGER = "services/shared/runtime/kafka/ledger.py"
 LEDGER_SET = "services/shared/statistics/exchange/ledger_set.py"
 WORKER = "services/tally/worker.py"
 PARTITION = "services/tally/partition.py"
+DECODE = "services/tally/decode.py"
 STORE = "services/tally/run_store.py"
 FOLD = "services/shared/statistics/folding/fold.py"
 INDEX = "services/shared/statistics/folding/index.py"
@@ -30,16 +31,45 @@ MUTANTS = (
     Mutant(
         "the last version in the log counts, not the highest",
         (
-            (FOLD, "wins = group * width + rank > before", "wins = np.ones(n + k, bool)"),
-            (FOLD, "counted = versions > known", "counted = versions > 0"),
+            (FOLD, "wins = place > before", "wins = np.ones(n + k, bool)"),
+            (FOLD, "counted = (versions > known) |", "counted = (versions > NO_VERSION) |"),
         ),
     ),
     Mutant(
         "an equal version of other content replaces the first",
         (
-            (FOLD, "wins = group * width + rank > before", "wins = group * width + rank >= before"),
-            (FOLD, "counted = versions > known", "counted = versions >= known"),
+            (FOLD, "wins = place > before", "wins = place >= before"),
+            (FOLD, "counted = (versions > known) |", "counted = (versions >= known) |"),
         ),
+    ),
+    Mutant(
+        "what has no version is ranked by a stamp, as numbers are",
+        (
+            (
+                DECODE,
+                '    versions = frame["version"].fill_null(0).to_numpy()\n',
+                '    versions = frame["version"].fill_null(0).to_numpy()\n'
+                "    versions = np.where(versions == UNNUMBERED, np.array([*records.timestamps], np.int64)[at], versions)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "of records without a version the first counts",
+        (
+            (FOLD, "(contribution[1:] != contribution[:-1])", "False"),
+            (FOLD, " | (otherwise & unnumbered)", ""),
+        ),
+    ),
+    Mutant(
+        "what has no version counts again though it says the same",
+        (
+            (FOLD, " & (contribution[1:] != contribution[:-1])", ""),
+            (FOLD, " | (otherwise & unnumbered)", " | (same_version & unnumbered)"),
+        ),
+    ),
+    Mutant(
+        "what has no version overtakes what has one, in a batch of its own",
+        ((FOLD, " | (otherwise & unnumbered)", " | (~same_content & unnumbered)"),),
     ),
     Mutant(
         "a new version is added, the old one not taken back",

@@ -1,8 +1,8 @@
 """Records that are sent all the time, so that true figures move and there is always something not yet counted.
 
 Of the bundled simulation, in another order for each seed: new records, and everything that agencies get wrong: files sent again,
-corrections, withdrawals, versions that come late, contradictions, rubbish. Sent by the product's own sender, which knows of each
-record whether it was acknowledged.
+corrections, withdrawals, versions that come late or not at all, contradictions, rubbish. Sent by the product's own sender, which
+knows of each record whether it was acknowledged.
 """
 
 import asyncio
@@ -19,13 +19,15 @@ import orjson
 from services.shared.ingest.bodies import NDJSON
 from services.shared.ingest.files import Chunk
 from services.shared.runtime.process.errors import TolqynError
-from tests.chaos.real.truth import read_body
+from tests.chaos.real.truth import UNNUMBERED, read_body
 from tests.chaos.real.verdict import Sent, impersonal
 from tools.command.delivery import Delivery
 
 AGENCY = "local"
 BEAT_SECONDS = 0.25  # between two submissions: there is always one under way
-SHARES = (0.55, 0.25, 0.1, 0.04, 0.04, 0.01, 0.01)  # new, again, corrected, late, withdrawn, contradicted, rubbish
+# new, again, corrected, late, withdrawn, without a version, contradicted, rubbish
+SHARES = (0.5, 0.25, 0.1, 0.04, 0.04, 0.05, 0.01, 0.01)
+UNNUMBERED_IDS = 50  # few, so that most of what comes without a version is about a record that came before
 RUBBISH = (b'{"record_id":"bad', b'{"version":1}', b"[]", b'{"record_id":"bad id","version":1}')
 
 
@@ -50,7 +52,10 @@ class Agency:
         return self._sent[-count:]
 
     def _line(self) -> bytes:
-        kinds = (self._new, self._again, self._corrected, self._late, self._withdrawn, self._contradicted, self._rubbish)
+        kinds = (
+            self._new, self._again, self._corrected, self._late, self._withdrawn, self._unnumbered, self._contradicted,
+            self._rubbish,
+        )  # fmt: skip
         if not self._versions:
             return self._new()
         return self._rng.choices(kinds, SHARES)[0]()
@@ -81,6 +86,15 @@ class Agency:
         record_id, _ = self._other()
         self._versions[record_id] += 1
         return orjson.dumps({"record_id": record_id, "version": self._versions[record_id], "action": "withdraw"})
+
+    def _unnumbered(self) -> bytes:
+        """Without a version: mostly of records that never have one, now and then of one that has."""
+        record_id, body = self._other()
+        if self._rng.random() < 0.9:
+            record_id = f"{self._prefix}u-{self._rng.randrange(UNNUMBERED_IDS)}"
+        if self._rng.random() < 0.2:
+            body = {"action": "withdraw"}
+        return orjson.dumps({name: value for name, value in {**body, "record_id": record_id}.items() if name != "version"})
 
     def _contradicted(self) -> bytes:
         record_id, body = self._other()
@@ -156,7 +170,7 @@ def sent(feed: str, lines: list[bytes]) -> "Counter[Sent]":
     found: Counter[Sent] = Counter()
     for line in lines:
         if not _is_rubbish(line):
-            body = json.loads(line)
+            body = {"version": UNNUMBERED, **json.loads(line)}
             read = read_body(feed, body)
             assert read is not None, f"the traffic of {feed} is no good: {line!r}"
             found[feed, f"{AGENCY}/{body['record_id']}".encode(), impersonal(feed, read)] += 1

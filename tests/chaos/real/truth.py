@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 ALMATY = ZoneInfo("Asia/Almaty")
 FIRST_DAY = date(2000, 1, 1)
 VERSION_MAX = (1 << 53) - 1
+UNNUMBERED = 0  # in the log, of what the agency sent without a version
 WINDOW_DAYS = 91  # of a rolling quarter
 GROUPS = {"CIS": {"AM", "AZ", "BY", "KG", "MD", "RU", "TJ", "TM", "UZ"}, "EAEU": {"AM", "BY", "KG", "RU"}}
 NOT_FAR = GROUPS["CIS"] | {"GE", "UA", "XX", "KZ"}
@@ -85,7 +86,7 @@ def _value(feed: str, value: bytes) -> Read | str:
 def read_body(feed: str, body: dict[str, Any]) -> Read | None:
     """Version and content of a record, as it was sent or as it stands in the log."""
     version = body.get("version")
-    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= VERSION_MAX:
+    if not isinstance(version, int) or isinstance(version, bool) or not UNNUMBERED <= version <= VERSION_MAX:
         return None
     if body.get("action", "record") == "withdraw":
         return Read(version, ())
@@ -207,10 +208,11 @@ class Truth:
             return
         assert record.key is not None
         best = self._best.get((feed, record.key))
-        if best is not None and read.version == best.version and read.content != best.content:
+        same = best is not None and read.version == best.version
+        if best is not None and same and read.content != best.content and read.version != UNNUMBERED:
             self._set_aside(name, record, "version_conflict")
-        elif best is not None and read.version <= best.version:
-            self.effects["a duplicate" if read.version == best.version else "an older version"] += 1
+        elif best is not None and (read.version < best.version or (same and read.content == best.content)):
+            self.effects["a duplicate" if same else "an older version"] += 1
         else:
             self.effects["counted"] += 1
             self._best[feed, record.key] = read

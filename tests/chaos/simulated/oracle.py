@@ -107,7 +107,10 @@ class Oracle:
 
 
 def fold(feed: str, records: list[Record]) -> Truth:
-    """The highest version counts; of equal versions the first; other contents of an equal version are dead letters."""
+    """The highest version counts; of equal versions the first; other contents of an equal version are dead letters.
+
+    Of those without a version, which are below all others, the last counts.
+    """
     best: dict[bytes, tuple[int, Content | None]] = {}
     letters = set()
     beside: Margins = defaultdict(int)
@@ -118,7 +121,7 @@ def fold(feed: str, records: list[Record]) -> Truth:
             letters.add(place)
             continue
         known = best.get(record.key)
-        if known is None or read[0] > known[0]:
+        if known is None or read[0] > known[0] or read[0] == known[0] == 0:
             best[record.key] = read
             _note_delays(beside, feed, record, known[1] if known else None, read[1])
         elif read[0] == known[0] and read[1] != known[1]:

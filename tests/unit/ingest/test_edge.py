@@ -10,7 +10,6 @@ from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge
 from services.shared.ingest.refusal import RECORD_BYTES_MAX, Code, Refusal
 from services.shared.ingest.submission import Receipt, prepare
-from services.shared.ingest.versions import VersionClock
 
 KEY = b"k" * 32
 EDGE = Edge(FEEDS["work-permits"], KEY, "0123abcd")
@@ -77,29 +76,19 @@ def test_the_day_after_tomorrow_is_too_far_ahead_for_an_event_but_not_for_an_end
     assert not isinstance(check(revoked_on="2026-01-01"), Refusal)
 
 
-def test_versions_given_at_receipt_rise_within_a_submission_and_never_go_back() -> None:
-    clock = VersionClock()
-    first = clock.begin(1000)
-    assert [first.next("a"), first.next("b"), first.next("a"), first.next("a")] == [1000, 1000, 1001, 1002]
-    second = clock.begin(1000)
-    assert second.next("a") == 1003
-    assert clock.begin(999).next("a") == 1004
-    assert clock.begin(5000).next("a") == 5000
-
-
-def test_a_submission_waits_until_its_versions_lie_in_the_past() -> None:
-    versions = VersionClock().begin(1000)
-    assert versions.ahead_ms(1000) == 0
-    versions.next("a")
-    versions.next("a")
-    assert 1000 + versions.ahead_ms(1000) > 1001
-    assert versions.ahead_ms(2000) == 0
+def test_what_comes_without_a_version_is_written_below_every_version_that_an_agency_can_give() -> None:
+    assert list(check())[:3] == ["record_id", "version", "action"]
+    assert check()["version"] == 0
+    gone = EDGE.check(b'{"action":"withdraw","record_id":"p-1","citizenship":7}', LATEST)
+    assert json.dumps(gone) == '{"record_id": "p-1", "version": 0, "action": "withdraw"}'
+    assert check(version=0).code is Code.OUT_OF_RANGE
+    assert check(version=None).code is Code.INVALID_TYPE
 
 
 def test_a_record_after_one_that_was_not_acknowledged_is_sent_again_too() -> None:
     raws = [json.dumps(PERMIT | {"record_id": f"p-{i}", "version": 1}).encode() for i in range(4)]
     raws.insert(1, b"{")
-    prepared = prepare(Columns(EDGE, left_min=1), "mlsp", raws, 1, LATEST, VersionClock().begin(1))
+    prepared = prepare(Columns(EDGE, left_min=1), "mlsp", raws, 1, LATEST)
     receipt = Receipt.of(prepared, [2])
     assert receipt.accepted == 2
     body = json.loads(receipt.body(all_items=True))

@@ -8,7 +8,7 @@ WITH parsed AS (
 ), typed AS (
     SELECT *, list_transform(numbers, lambda t: CASE WHEN t = 'null' THEN NULL ELSE t END) AS n FROM parsed
 ), read AS (
-    SELECT *, try_cast(n[1] AS DOUBLE) AS figure_value, version_of(n[2]) AS sample_size, try_cast(n[3] AS DOUBLE) AS design_effect,
+    SELECT *, try_cast(n[1] AS DOUBLE) AS figure_value, whole(n[2]) AS sample_size, try_cast(n[3] AS DOUBLE) AS design_effect,
         try(decode(key)) AS key_text
     FROM typed
 )

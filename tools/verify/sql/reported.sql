@@ -1,5 +1,6 @@
 -- When what counts came: +1 on the local day on which a record began to count, -1 on the one on which another took its place.
--- `flow_of(cell)` is the feed's. Of keys that occur once, nearly all, nothing has to be put in order.
+-- `flow_of(cell)` is the feed's. What comes without a version takes the place of another such one; saying the same it adds what it
+-- takes away. Of keys that occur once, nearly all, nothing has to be put in order.
 INSERT INTO reported
 WITH repeated AS (SELECT key FROM valid GROUP BY key HAVING count(*) > 1),
 lone AS (SELECT * FROM valid ANTI JOIN repeated USING (key)),
@@ -9,7 +10,7 @@ ordered AS (
 ),
 winner AS (
     SELECT appended, action, cell, first, lag(action) OVER w AS old_action, lag(cell) OVER w AS old_cell, lag(first) OVER w AS old_first
-    FROM ordered WHERE highest IS NULL OR version > highest
+    FROM ordered WHERE highest IS NULL OR version > highest OR version = 0 AND highest = 0
     WINDOW w AS (PARTITION BY key ORDER BY place)
 ),
 step AS (

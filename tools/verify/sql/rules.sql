@@ -32,8 +32,11 @@ CREATE OR REPLACE MACRO local_day(utc) AS
         ELSE 6 END) AS DATE);
 
 -- An integer 1 to 2^53 - 1 as JSON writes it, else NULL.
-CREATE OR REPLACE MACRO version_of(token) AS
+CREATE OR REPLACE MACRO whole(token) AS
     CASE WHEN regexp_full_match(token, '[1-9][0-9]{0,15}') AND CAST(token AS BIGINT) <= 9007199254740991 THEN CAST(token AS BIGINT) END;
+
+-- A version; 0 stands in the log for what the agency sent without one.
+CREATE OR REPLACE MACRO version_of(token) AS CASE WHEN token = '0' THEN 0 ELSE whole(token) END;
 
 -- Why a record cannot be counted, or NULL: `fine` says whether all that counting needs is as the contract has it.
 CREATE OR REPLACE MACRO verdict(problem, version, action, fine) AS

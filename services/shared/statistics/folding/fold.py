@@ -1,8 +1,9 @@
 """The rule that decides which version of a record counts, for a whole batch at once.
 
 The highest version counts, in whatever order versions arrive. Of two different contents with the same version the first in the log
-counts; the other is a conflict. The same content again is a duplicate. A lower version is stale. The result does not depend on how
-the log is cut into batches: the rule looks only at what came before.
+counts; the other is a conflict. The same content again is a duplicate. A lower version is stale. What has no version ranks below
+every number, and of such the last in the log counts, unless it says the same as the one before it. The result does not depend on
+how the log is cut into batches: the rule looks only at what came before.
 """
 
 from typing import NamedTuple
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from services.shared.statistics.folding.contribution import Integers, Packed
 
-NO_VERSION = 0  # versions start at 1: what is not in the index has this one
+UNNUMBERED = 0  # as events say it of a record that came without a version; numbered versions start at 1
+NO_VERSION = -1  # what is not in the index has this one: below all others
 
 
 class Resolved(NamedTuple):
@@ -74,13 +76,15 @@ def _resolve_alone(
 ) -> Resolved:
     """The rule where no key has a second record: each is compared with what is known of its key, and with nothing else."""
     known, known_content = known_versions[groups], known_contributions[groups]
-    counted = versions > known
     same_version = versions == known
     same_content = contributions == known_content
+    otherwise = same_version & ~same_content
+    unnumbered = versions == UNNUMBERED
+    counted = (versions > known) | (otherwise & unnumbered)
     winners = np.flatnonzero(counted)
     winners = winners[np.argsort(groups[winners])]
     return Resolved(
-        counted, same_version & same_content, same_version & ~same_content, known_content,
+        counted, same_version & same_content, otherwise & ~unnumbered, known_content,
         groups[winners], versions[winners], contributions[winners], known_content[winners],
     )  # fmt: skip
 
@@ -100,12 +104,15 @@ def _resolve_several(
     # Running maximum of the version within each key: ranks make (key, version) one increasing number.
     rank = np.unique(version, return_inverse=True)[1].astype(np.int64)
     width = np.int64(n + k + 1)
-    highest = np.maximum.accumulate(group * width + rank)
+    place = group * width + rank
+    highest = np.maximum.accumulate(place)
     before = np.concatenate([np.array([-1], np.int64), highest[:-1]])
-    wins = group * width + rank > before  # the known state of each key wins against the key before it
+    wins = place > before  # the known state of each key wins against the key before it
+    # Where nothing numbered came yet, the row before says what stands: it won, or said the same as what did.
+    wins[1:] |= (place == before)[1:] & (version[1:] == UNNUMBERED) & (contribution[1:] != contribution[:-1])
     # The row that holds the maximum so far: the last winner at or before each row.
     holder = np.maximum.accumulate(np.where(wins, np.arange(n + k), 0))
-    same_version = ~wins & (group * width + rank == highest)
+    same_version = ~wins & (place == highest)
     same_content = contribution == contribution[holder]
 
     record = order >= k

@@ -1,6 +1,7 @@
 """The record index: key -> (version, contribution), as columns sorted by key, in runs merged by tiers.
 
-A run is immutable. A key may stand in several runs; the newest run that has it counts. Each run also carries the signed counts
+A run is immutable. A key may stand in several runs; the newest run that has it counts, whatever the versions: the rule was applied
+when its records came. Each run also carries the signed counts
 that its records added when they came: the counts of a partition are the sum over its runs, so they are saved with the index or not
 at all.
 Keys are 128-bit hashes in two columns; both are compared always.
