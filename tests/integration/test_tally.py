@@ -24,8 +24,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from services.shared.runtime.kafka import clients as kafka
-from services.shared.runtime.kafka.dead_letters import Letter, open_letters, redrive
+from services.shared.runtime.kafka.dead_letters import Letter, open_letters
 from services.shared.runtime.kafka.ledger import LedgerFollower
+from services.shared.runtime.kafka.redrive import redrive
 from services.shared.runtime.kafka.topics import ensure_topics
 from services.shared.runtime.process.settings import Settings
 from services.tally.run_store import RunStore
@@ -33,7 +34,7 @@ from tools.stack.embedded.ports import free_port
 
 FEED, PARTITIONS = "work-permits", 4
 EVENTS, SHEETS = f"events.{FEED}.v1", f"tallies.{FEED}.v1"
-FOLD = 2
+FOLD = 3
 SECONDS_MAX = 60.0  # a start takes two seconds, a cut half of one; a machine that does much else gets a minute
 HEADERS = [("schema", f"{FEED}/1".encode())]
 
@@ -53,10 +54,10 @@ def permit(number: int, version: int = 1, **fields: Any) -> dict[str, Any]:
 
 
 def some_permits(rng: random.Random, count: int, keys: int) -> list[dict[str, Any]]:
-    """Permits of few keys in many versions: corrected, revoked, withdrawn, repeated, in conflict, late."""
+    """Permits of few keys in many versions, or without: corrected, revoked, withdrawn, repeated, in conflict, late."""
     found = []
     for _ in range(count):
-        number, version = rng.randrange(keys), rng.randrange(1, 6)
+        number, version = rng.randrange(keys), max(0, rng.randrange(-3, 6))
         if rng.random() < 0.1:
             found.append({"record_id": f"p-{number}", "version": version, "action": "withdraw"})
             continue
@@ -112,9 +113,9 @@ class Log:
         days: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: {"counts": Counter(), "ended": Counter()})
         for record in records:
             event = json.loads(record.value)
-            version, known = event["version"], state.get(record.key, (0, None))
+            version, known = event["version"], state.get(record.key, (-1, None))
             new, old = content(event), known[1]
-            if version > known[0]:
+            if version > known[0] or version == known[0] == 0:
                 state[record.key] = (version, new)
                 for one, step in ((new, 1), (old, -1)):
                     if one is not None:
@@ -455,6 +456,39 @@ async def check_redriving(tally: Tally, letters: dict[tuple[int, int], Letter], 
     now = {(x.origin_partition, x.origin_offset): x.reason for x in await open_letters(tally.settings)}
     assert place not in now
     assert now[again] == known[place]
+
+
+async def test_a_redriven_record_without_a_version_takes_no_later_one_s_place(stack: Settings, tally: Tally) -> None:
+    newer = [("schema", f"{FEED}/2".encode())]
+    topic = stack.topic(EVENTS)
+
+    async def send(client: Any, name: str, citizenship: str, headers: Any = HEADERS) -> int:
+        value = json.dumps(permit(0, 0, citizenship=citizenship) | {"record_id": name}).encode()
+        return int((await client.send_and_wait(topic, value, f"mol/{name}".encode(), partition=1, headers=headers)).offset)
+
+    tally.start()
+    async with producing(stack) as client:
+        overtaken = await send(client, "a", "IN", newer)
+        await send(client, "a", "CN")
+        first, second = await send(client, "b", "IN", newer), await send(client, "b", "TR", newer)
+        alone = await send(client, "c", "UZ", newer)
+    await settled(tally, frozenset((1, offset) for offset in (overtaken, first, second, alone)))
+    # Mended: they now come with a schema that is understood.
+    letters = [letter._replace(headers=tuple(HEADERS)) for letter in await open_letters(stack)]
+    assert [letter.origin_offset for letter in letters] == [overtaken, first, second, alone]
+    done = await redrive(stack, letters[1:2])  # cut short after the first of two of one record
+    assert [letter.origin_offset for letter in done.append] == [first]
+    done = await redrive(stack, [letters[3], letters[0], letters[2]])
+    assert [letter.origin_offset for letter in done.append] == [second, alone]
+    assert [letter.origin_offset for letter in done.overtaken] == [overtaken]
+    assert await open_letters(stack) == []
+    log = await settled(tally, frozenset((1, offset) for offset in (overtaken, first, second, alone)))
+    standing = Counter[str]()
+    for sheet in log.sheets.values():
+        standing.update({cell: n for cell, n in sheet["counts"].items() if not cell.startswith("~")})
+    assert standing == {"CN|1": 1, "TR|1": 1, "UZ|1": 1}
+    await redrive(stack, [letters[1]])  # again: what it was before is known
+    assert (await settled(tally, frozenset((1, offset) for offset in (overtaken, first, second, alone)))).sheets == log.sheets
 
 
 async def test_an_old_build_stops_at_records_of_a_newer_schema_before_it_sets_them_aside(stack: Settings, tally: Tally) -> None:

@@ -51,6 +51,12 @@ def irregular() -> Log:
         log.add("border-crossings", f"c{n}", 2, citizenship="CN").add("border-crossings", f"c{n}", 2, citizenship="TR")
         log.add("work-permits", f"p{n}", 3, revoked_on="2025-02-01").add("work-permits", f"p{n}", 2)
         log.withdraw("student-enrolments", f"s{n}", 2)
+    for n in range(0, 60, 3):
+        log.add("border-crossings", f"u{n}", 0).add("border-crossings", f"u{n}", 0, citizenship="RU", purpose="tourism")
+        if n % 2:
+            log.withdraw("border-crossings", f"u{n}", 0)
+        if n % 5 == 0:
+            log.add("border-crossings", f"u{n}", 1, citizenship="KG").add("border-crossings", f"u{n}", 0)
     log.withdraw("border-crossings", "c10", 3).add(
         "border-crossings", "c10", 4, citizenship="UZ", occurred_at="2025-06-30T18:59:59.999Z"
     )
@@ -219,6 +225,10 @@ async def test_trace_says_what_a_record_did_and_where_it_counts(published: Setti
     assert crossing["figures"]["Q.ARRIVALS.UZ.employment._T._Z"] == ["2025-Q2"]
     assert crossing["figures"]["D.ARRIVALS.CIS._T._T._Z"] == ["2025-06-30"], "the newest day of the data"
     assert "BORDER_BALANCE" in crossing["derived"]
+
+    unnumbered = await one("local/u15")
+    assert [v["effect"] for v in unnumbered["versions"]] == ["superseded", "superseded", "superseded", "counts", "stale"]
+    assert unnumbered["figures"]["Q.ARRIVALS.KG._T._T._Z"] == ["2025-Q2"]
 
     permit = await one("local/p10")
     assert [v["effect"] for v in permit["versions"]] == ["superseded", "counts", "stale"]

@@ -5,7 +5,8 @@ import asyncio
 import json
 from datetime import UTC, datetime
 
-from services.shared.runtime.kafka.dead_letters import open_letters, redrive
+from services.shared.runtime.kafka.dead_letters import open_letters
+from services.shared.runtime.kafka.redrive import plan, redrive
 from tools.stack import local
 
 
@@ -32,10 +33,11 @@ def _list(_: argparse.Namespace) -> int:
 def _redrive(args: argparse.Namespace) -> int:
     settings = local.settings()
     letters = asyncio.run(open_letters(settings))
-    if not args.dry_run:
-        asyncio.run(redrive(settings, letters))
-    whole = sum(not letter.left_out for letter in letters)
-    print(f"{whole} records {'would be' if args.dry_run else 'were'} appended to their logs again")
-    if whole < len(letters):
-        print(f"{len(letters) - whole} are too large for a letter: only the log has them, and no service lets such records in")
+    done = asyncio.run(plan(settings, letters) if args.dry_run else redrive(settings, letters))
+    would = "would be" if args.dry_run else "were"
+    print(f"{len(done.append)} records {would} appended to their logs again")
+    if done.overtaken:
+        print(f"{len(done.overtaken)} without a version {would} closed: their agency sent the same record again, and that counts")
+    if done.left_out:
+        print(f"{len(done.left_out)} are too large for a letter: only the log has them, and no service lets such records in")
     return 0

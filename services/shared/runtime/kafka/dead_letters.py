@@ -21,7 +21,7 @@ from aiokafka.errors import (
     UnknownProducerId,
 )
 
-from services.shared.runtime.kafka.clients import REQUEST_BYTES_MAX, LastingProducer, producer, read_to_end
+from services.shared.runtime.kafka.clients import REQUEST_BYTES_MAX, LastingProducer, read_to_end
 from services.shared.runtime.process import metrics
 from services.shared.runtime.process.errors import Unavailable
 from services.shared.runtime.process.settings import Settings
@@ -204,24 +204,3 @@ async def open_letters(settings: Settings) -> list[Letter]:
             int(headers.get("left-out", b"0")),
         )
     return list(letters.values())
-
-
-async def redrive(settings: Settings, letters: list[Letter]) -> None:
-    """Append the records to the logs they came from, then close the letters. What is still bad comes back as a new letter.
-
-    Letters without their record stay as they are: no ingest service would have let such a record in.
-    """
-    client = producer(settings, "tolqyn-redrive")
-    await client.start()
-    try:
-        for letter in letters:
-            if letter.left_out:
-                continue
-            await client.send_and_wait(
-                letter.origin_topic, letter.value or None, letter.key or None, letter.origin_partition, headers=list(letter.headers)
-            )
-            place = f"{letter.origin_topic}/{letter.origin_partition}/{letter.origin_offset}".encode()
-            headers = [("schema", b"dead-letters/1"), ("reason", REDRIVEN)]
-            await client.send_and_wait(settings.topic(TOPIC), b"", place, 0, headers=headers)
-    finally:
-        await client.stop()

@@ -157,7 +157,8 @@ def _odd_texts(good: str) -> list[str]:
         body + ', "x": NaN}', body + ', "x": 01}', body + ', "x": 1e999}', body + ', "x": tru}', body + ', "x": "a\tb"}',
         body + f', "x": {"9" * 40}' + "}", body + ', "x": ' + "[" * 20_000 + "]" * 20_000 + "}",
         good.replace('"version": 1,', '"version": "1",'), good.replace('"version": 1,', '"version": 1.0,'),
-        good.replace('"version": 1,', '"version": 0,'), good.replace('"version": 1,', '"version": 9007199254740992,'),
+        good.replace('"version": 1,', '"version": 0.0,'), good.replace('"version": 1,', '"version": -1,'),
+        good.replace('"version": 1,', '"version": "0",'), good.replace('"version": 1,', '"version": 9007199254740992,'),
         good.replace('"version": 1,', '"version": null,'), good.replace('"version": 1,', ""),
         good.replace('"record",', '"Record",'), good.replace('"action": "record",', ""),
     ]  # fmt: skip

@@ -45,15 +45,15 @@ def history(seed: int) -> tuple[Log, list[Change]]:
         for feed, flows in FLOWS.items():
             for flow in flows:
                 for each in range(rng.choice((2, 3, 3, 4)) + (day.month in (5, 6))):
-                    name = f"{flow}-{number}-{each}"
+                    name, numbered = f"{flow}-{number}-{each}", min(each, 1)
                     came = max(FIRST, day + timedelta(days=min(DELAY_DAYS + 9, int(rng.expovariate(0.25)))))
-                    sent.append((came, 1, feed, flow, day, len(sent), name))
+                    sent.append((came, numbered, feed, flow, day, len(sent), name))
                     if rng.random() < 0.05:
                         moved = day + timedelta(days=rng.choice((-1, 0, 2)))
                         later = came + timedelta(days=int(rng.expovariate(0.1)))
-                        sent.append((later, 2, feed, flow if rng.random() < 0.6 else "", moved, len(sent), name))
-                    if rng.random() < 0.03:  # the first version again, for nothing
-                        sent.append((came + timedelta(days=rng.randrange(20)), 1, feed, flow, day, len(sent), name))
+                        sent.append((later, 2 * numbered, feed, flow if rng.random() < 0.6 else "", moved, len(sent), name))
+                    if rng.random() < 0.03:  # the first version again: for nothing, but for those without versions
+                        sent.append((came + timedelta(days=rng.randrange(20)), numbered, feed, flow, day, len(sent), name))
     log, changes, standing, newest = Log(), list[Change](), dict[str, tuple[str, date]](), dict[str, int]()
     for came, version, feed, flow, day, _, name in sorted(sent, key=lambda one: (one[0], one[5])):
         if came > LAST:
@@ -62,7 +62,7 @@ def history(seed: int) -> tuple[Log, list[Change]]:
             log.add(feed, name, version, at=noon(came), **{DAY_FIELDS[feed]: day.isoformat(), **FLOWS[feed][flow]})
         else:
             log.withdraw(feed, name, version, at=noon(came))
-        if version <= newest.get(name, 0):
+        if version <= newest.get(name, -1) and version:
             continue
         newest[name], before = version, standing.pop(name, None)
         if before is not None:

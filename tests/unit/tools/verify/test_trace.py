@@ -31,6 +31,12 @@ def test_a_withdrawal_withdraws_and_is_superseded_in_its_turn() -> None:
     assert said(row(0, 2, "withdraw"), row(1, 3)) == ["superseded", "counts"]
 
 
+def test_without_versions_each_that_says_otherwise_supersedes_the_one_before_until_a_number_comes() -> None:
+    assert said(row(0, 0), row(1, 0), row(2, 0, cell=OTHER), row(3, 0)) == ["superseded", "duplicate", "superseded", "counts"]
+    assert said(row(0, 0), row(1, 0, "withdraw"), row(2, 0, "withdraw")) == ["superseded", "withdraws", "duplicate"]
+    assert said(row(0, 0), row(1, 1), row(2, 0, cell=OTHER), row(3, 0, "withdraw")) == ["superseded", "counts", "stale", "stale"]
+
+
 def test_what_cannot_be_counted_is_a_dead_letter_with_its_reason() -> None:
     (bad, good) = effects([row(0, None, problem="malformed_json"), row(1, 1)])
     assert (bad["effect"], bad["reason"], good["effect"]) == ("dead letter", "malformed_json", "counts")
