@@ -26,7 +26,7 @@ class Alignment:
         self._first, self._second = first, second
         self._seen: dict[str, Mark | None] = {first: None, second: None}
 
-    def take(self, adoption: Adoption) -> None:
+    def adopt(self, adoption: Adoption) -> None:
         """A set of either ledger."""
         waiting = self._waiting[adoption.topic]
         waiting.append(adoption)

@@ -30,9 +30,9 @@ class Outlets:
         for ledger in (self._figures, self._reports):
             await ledger.stop()
 
-    async def keep_right(self, stopping: asyncio.Event) -> None:
+    async def keep_repaired(self, stopping: asyncio.Event) -> None:
         """Write over what is foreign, until the service stops."""
-        await asyncio.gather(*(ledger.keep_right(stopping) for ledger in (self._figures, self._reports)))
+        await asyncio.gather(*(ledger.keep_repaired(stopping) for ledger in (self._figures, self._reports)))
 
     async def own(self, known: Snapshot, standing: Standing) -> None:
         """Make the topics equal to the database; not while one is ahead of it (the database is new, or came from a backup)."""

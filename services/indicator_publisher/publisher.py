@@ -70,7 +70,7 @@ class Publisher:
         tasks: list[asyncio.Future[None]] = []
         try:
             await self._connect()
-            tasks += [asyncio.ensure_future(one) for one in (self._work(), self._release(), self._outlets.keep_right(stopping))]
+            tasks += [asyncio.ensure_future(one) for one in (self._work(), self._release(), self._outlets.keep_repaired(stopping))]
             # Whichever ends first: because the service stops, or because it failed.
             for done in (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]:
                 done.result()
@@ -86,7 +86,7 @@ class Publisher:
         """Publish what the ledgers bring, cut by cut."""
         async for adoptions in self._follower.adoptions(self._context.stopping):
             for adoption in adoptions:
-                self._alignment.take(adoption)
+                self._alignment.adopt(adoption)
             aligned = self._alignment.give()
             if aligned is not None:
                 started = time.monotonic()
@@ -151,7 +151,7 @@ class Publisher:
         """Bring what is published to a cut; False if it is there or ahead already, or the service stops."""
         _update(self._aggregates, aligned.aggregates)
         _update(self._estimates, aligned.estimates)
-        self._qualities.take([*aligned.aggregates, *aligned.estimates])
+        self._qualities.note_changes([*aligned.aggregates, *aligned.estimates])
         found = await asyncio.to_thread(observations, self._aggregates, self._estimates.values(), self._units)
         mark = aligned.mark
         self._cut = mark.cut

@@ -22,7 +22,7 @@ class Qualities:
         self._changed: set[str] = set()
         self._sources: Sources | None = None
 
-    def take(self, changed: Iterable[str]) -> None:
+    def note_changes(self, changed: Iterable[str]) -> None:
         """Keys of aggregates and estimates that changed."""
         self._changed.update(changed)
 

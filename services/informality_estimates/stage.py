@@ -22,7 +22,7 @@ class EstimatesStage:
         self._mark: Mark | None = None
         self._given: set[str] = set()
 
-    def take(self, adoptions: list[Adoption]) -> None:
+    def adopt(self, adoptions: list[Adoption]) -> None:
         for adoption in adoptions:
             self._mark = adoption.mark
             for key, value in adoption.changes.items():

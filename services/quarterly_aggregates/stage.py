@@ -15,7 +15,7 @@ class AggregatesStage:
         self._marks: dict[tuple[str, int], Mark | None] = dict.fromkeys(partitions)
         self._aggregates = Aggregates()
 
-    def take(self, adoptions: list[Adoption]) -> None:
+    def adopt(self, adoptions: list[Adoption]) -> None:
         for adoption in adoptions:
             self._marks[adoption.topic, adoption.partition] = adoption.mark
             feed = adoption.topic.removeprefix("tallies.").removesuffix(".v1")

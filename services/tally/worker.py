@@ -18,9 +18,9 @@ from services.shared.runtime.process.errors import ConfigurationError
 from services.shared.runtime.process.service import ServiceContext
 from services.shared.statistics.exchange.records import Records
 from services.shared.statistics.folding.index import merge_runs, next_merge
-from services.tally.misfit import MISFITS, NONE_RECENT, UNREADABLE_SHARE_MAX, Recent, unreadable_share
 from services.tally.partition import Effect, PartitionFold, record_hash
 from services.tally.run_store import LAYOUT, Manifest, RunStore, StateLost
+from services.tally.unreadable import NONE_RECENT, UNREADABLE, UNREADABLE_SHARE_MAX, Recent, unreadable_share
 
 FOLD = 3  # version of the rules: sheets of two versions are never added up. Raise it when the same log would give other sheets
 CUT_SECONDS_MIN = 0.5  # between two rounds of cuts: what arrives meanwhile goes into one, and is published well within two seconds
@@ -75,7 +75,7 @@ class TallyWorker:
         stopping = self._context.stopping
         await self._ledger.start(stopping)
         await self._dead.start(stopping)
-        keeper = asyncio.ensure_future(self._ledger.keep_right(stopping))
+        keeper = asyncio.ensure_future(self._ledger.keep_repaired(stopping))
         try:
             await self._log.start(stopping)
             while not stopping.is_set():
@@ -99,7 +99,7 @@ class TallyWorker:
         due = []
         for number, fetched in batches.items():
             part = self._parts.get(number)
-            # Else it was taken away, or given anew, while the batch was fetched.
+            # Else it was revoked or reassigned while the batch was fetched.
             if part is not None and fetched[0].first_offset >= part.fold.offset:
                 part.waiting += fetched
                 if sum(one.many for one in part.waiting) >= FOLD_RECORDS_MIN:
@@ -125,7 +125,7 @@ class TallyWorker:
         if folded is None:
             return
         records, effect = folded
-        self._refuse_misfit(part, len(records.offsets), [reason for _, reason in effect.dead])
+        self._refuse_unreadable(part, len(records.offsets), [reason for _, reason in effect.dead])
         await self._dead.send(f"{self._context.settings.topic(self._events)}/{number}", records, effect.dead)
         counts = {"counted": effect.counted, "duplicate": effect.duplicate, "stale": effect.stale}
         for name, n in counts.items():
@@ -133,7 +133,7 @@ class TallyWorker:
         for _, reason in effect.dead:
             metrics.TALLY_RECORDS.labels(self._feed, "conflict" if reason == "version_conflict" else "unreadable").inc()
 
-    def _refuse_misfit(self, part: _Partition, records: int, reasons: list[str]) -> None:
+    def _refuse_unreadable(self, part: _Partition, records: int, reasons: list[str]) -> None:
         """Stop before a batch's dead letters are sent and its offset is saved, if this build does not understand its log."""
         if self._sets_aside_all:
             part.recent = NONE_RECENT  # and a later start without that begins anew
@@ -142,7 +142,7 @@ class TallyWorker:
         share = unreadable_share(p.recent for p in self._parts.values())
         metrics.TALLY_UNREADABLE_SHARE.labels(self._feed).set(share)
         if share > UNREADABLE_SHARE_MAX:
-            why = ", ".join(sorted(MISFITS.intersection(reasons)))
+            why = ", ".join(sorted(UNREADABLE.intersection(reasons)))
             raise ConfigurationError(
                 f"{share:.0%} of the last records of {self._events} cannot be read ({why}): this is not the build for this log. "
                 "Nothing of the last batch was counted or set aside"
@@ -199,7 +199,7 @@ class TallyWorker:
         self._gone |= set(partitions)
 
     async def _change_hands(self) -> None:
-        """Close what was taken away, open what came."""
+        """Close what was revoked, open what was assigned."""
         gone, self._gone = self._gone, set()
         self._ledger.release(list(gone))  # once more: it may have been taken over while the group took it away
         for number in gone & self._parts.keys():

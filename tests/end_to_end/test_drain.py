@@ -1,4 +1,4 @@
-"""Every service is told to end while records stream in: each ends in order within ten seconds, and nothing is lost."""
+"""Every service receives SIGTERM while records stream in: each ends in order within ten seconds, and nothing is lost."""
 
 import os
 import re

@@ -37,7 +37,7 @@ async def owner(settings: Settings, topic: str = TOPIC) -> AsyncIterator[LedgerO
     stopping = asyncio.Event()
     one = LedgerOwner(settings, topic, FOLD)
     await one.start(stopping)
-    keeper = asyncio.ensure_future(one.keep_right(stopping))
+    keeper = asyncio.ensure_future(one.keep_repaired(stopping))
     try:
         yield one
         assert not keeper.done(), keeper.exception()

@@ -184,7 +184,7 @@ PLAIN: dict[str, dict[str, Any]] = {
 def test_plain_records_are_all_taken_by_columns(feed: str, separators: tuple[str, str]) -> None:
     some = [{"record_id": f"r-{i}", **({"version": i + 1} if i % 2 else {}), **PLAIN[feed]} for i in range(8)]
     texts: list[bytes | Refusal] = [json.dumps(one, ensure_ascii=False, separators=separators).encode() for one in some]
-    taken = Columns(EDGES[feed], 1).take(texts, latest(NOW_MS))
+    taken = Columns(EDGES[feed], 1).accept(texts, latest(NOW_MS))
     assert None not in taken.events
     assert [json.loads(event or b"")["version"] for event in taken.events] == [0, 2, 0, 4, 0, 6, 0, 8]
 

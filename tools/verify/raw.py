@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from services.shared.statistics.exchange.records import Headers, Records
-from tools.verify.odd import PLAIN, plain_object
+from tools.verify.strict_json import PLAIN, plain_object
 
 _MAJOR = re.compile(rb"[0-9]{1,9}")
 MAJOR = 1  # of the record contract that the SQL knows

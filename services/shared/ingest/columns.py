@@ -67,7 +67,7 @@ class Columns:
         self._fields = {field.name: field for field in fields if field is not None}
         self._layout = lru_cache(LAYOUTS_KEPT)(self._new_layout)
 
-    def take(self, texts: Sequence[bytes | Refusal], latest: Latest) -> Taken:
+    def accept(self, texts: Sequence[bytes | Refusal], latest: Latest) -> Taken:
         """The events of the records that can be taken by columns. `latest` bounds the future."""
         left, rows = _decoded([text if isinstance(text, bytes) else None for text in texts]), list(range(len(texts)))
         taken = Taken([None] * len(texts), [None] * len(texts))
@@ -78,7 +78,7 @@ class Columns:
                 break
             tried.add(names)
             layout = self._layout(names)
-            ids, events = layout.take(left, latest)
+            ids, events = layout.accept(left, latest)
             for row, record_id, event in zip(rows, ids, events, strict=True):
                 if event is not None:
                     taken.record_ids[row], taken.events[row] = record_id, event
@@ -146,7 +146,7 @@ class _Layout:
         self._identities = tuple(name for name in edge.identities if name in self._names)
         self._event = self._written(schemas, {field.name: field for field in fields})
 
-    def take(self, texts: pl.Series, latest: Latest) -> tuple[list[bytes | None], list[bytes | None]]:
+    def accept(self, texts: pl.Series, latest: Latest) -> tuple[list[bytes | None], list[bytes | None]]:
         """Ids and events of the texts that fit, None for the others."""
         frame = texts.str.extract_groups(self._pattern).struct.unnest()
         frame.columns = self._columns

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from schemas.feeds import FEEDS
 from services.shared.ingest.edge import Edge
-from services.shared.ingest.lying import Folder, opened
+from services.shared.ingest.inbox_folder import Folder, opened
 from services.shared.ingest.manifest import FileRefused
 from services.shared.ingest.outbox import Outbox
-from services.shared.ingest.take import Lying, Taker, refused
+from services.shared.ingest.take import InboxFile, Taker, refused
 from services.shared.runtime.kafka.producer import EventProducer
 from services.shared.runtime.process import metrics
 from services.shared.runtime.process.api_keys import AGENCY
@@ -166,7 +166,7 @@ class Inbox:
             manifest = folder.manifest(name)
             if taken is None:
                 with folder.open(manifest.file) as file:
-                    await self._taker.take(Lying(agency, name, file, manifest), outbox)
+                    await self._taker.take(InboxFile(agency, name, file, manifest), outbox)
                 metrics.INBOX_FILES.labels(self._feed, "taken").inc()
                 log.info("took %a of %a", name, agency)
             elif taken["sha256"] != manifest.sha256:

@@ -35,7 +35,7 @@ class Prepared:
 def prepare(columns: Columns, agency: str, found: Sequence[bytes | Refusal], partitions: int, latest: Latest) -> Prepared:
     """Take every record through the edge. The order of a partition's events is that of the submission."""
     prepared = Prepared(len(found), [[] for _ in range(partitions)], [[] for _ in range(partitions)])
-    taken = columns.take(found, latest)
+    taken = columns.accept(found, latest)
     for index in [index for index, event in enumerate(taken.events) if event is None]:
         raw = found[index]
         alone = raw if isinstance(raw, Refusal) else columns.edge.check(raw, latest)

@@ -23,7 +23,7 @@ from services.shared.ingest.calendar_rules import latest
 from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge, number_fields
 from services.shared.ingest.files import Chunk, chunks_of
-from services.shared.ingest.lying import stamp
+from services.shared.ingest.inbox_folder import stamp
 from services.shared.ingest.manifest import FileRefused, Manifest
 from services.shared.ingest.outbox import Outbox, Progress
 from services.shared.ingest.submission import (
@@ -49,7 +49,7 @@ T = TypeVar("T")
 log = logging.getLogger("tolqyn.inbox")
 
 
-class Lying(NamedTuple):
+class InboxFile(NamedTuple):
     """A file as it lies in the inbox, open, with its manifest. `agency` and `name` as their folders and files are called."""
 
     agency: str
@@ -67,36 +67,36 @@ class Taker:
         self._feed, self._columns, self._numbers = edge.feed, Columns(edge), number_fields(edge.feed)
         self._producer, self._partitions, self._ready, self._stopping = producer, partitions, ready, stopping
 
-    async def take(self, lying: Lying, outbox: Outbox) -> None:
+    async def take(self, inbox_file: InboxFile, outbox: Outbox) -> None:
         """Take a file, from where it was left; in the end its receipt is there.
 
         Raises FileRefused, and Unavailable if the service stops or the file cannot be read now.
         """
-        progress = await self.patiently(partial(outbox.progress, lying.name))
-        if progress is not None and progress.sha256 != lying.manifest.sha256:
+        progress = await self.patiently(partial(outbox.progress, inbox_file.name))
+        if progress is not None and progress.sha256 != inbox_file.manifest.sha256:
             raise FileRefused(
                 f"under this name a file with the sha256 {progress.sha256} was taken up to record {progress.total.received}: "
                 "put that one back, or give this one another name"
             )
         try:
-            before = await self._verify(lying)
+            before = await self._verify(inbox_file)
             if progress is None:
-                progress = Progress(secrets.token_hex(SUBMISSION_ID_BYTES), lying.manifest.sha256, _now_ms())
-                await self.patiently(partial(outbox.reject, lying.name, 0, b""))
-                await self.patiently(partial(outbox.save, lying.name, progress))
+                progress = Progress(secrets.token_hex(SUBMISSION_ID_BYTES), inbox_file.manifest.sha256, _now_ms())
+                await self.patiently(partial(outbox.reject, inbox_file.name, 0, b""))
+                await self.patiently(partial(outbox.save, inbox_file.name, progress))
             else:
-                log.info("goes on with %a of %a at record %d", lying.name, lying.agency, progress.total.received)
-            await self._send_rest(lying, before, progress, outbox)
+                log.info("goes on with %a of %a at record %d", inbox_file.name, inbox_file.agency, progress.total.received)
+            await self._send_rest(inbox_file, before, progress, outbox)
         except Unavailable:
             raise
         except Failure as error:
             raise FileRefused(str(error)) from None
-        await self._note(lying.agency, progress)
-        await self.patiently(partial(outbox.finish, lying.name, progress, receipt(progress, lying.manifest.file)))
+        await self._note(inbox_file.agency, progress)
+        await self.patiently(partial(outbox.finish, inbox_file.name, progress, receipt(progress, inbox_file.manifest.file)))
 
-    async def _verify(self, lying: Lying) -> str:
+    async def _verify(self, inbox_file: InboxFile) -> str:
         """Compare the whole file with its manifest; returns how it lay there. Raises FileRefused."""
-        file, manifest = lying.file, lying.manifest
+        file, manifest = inbox_file.file, inbox_file.manifest
         before, digest = stamp(os.fstat(file.fileno())), hashlib.sha256()
         file.seek(0)
         while read := await asyncio.to_thread(_hash_piece, file, digest):
@@ -120,22 +120,22 @@ class Taker:
         if self._stopping.is_set():
             raise Unavailable("the service stops")
 
-    async def _send_rest(self, lying: Lying, before: str, progress: Progress, outbox: Outbox) -> None:
-        file, total = lying.file, progress.total
+    async def _send_rest(self, inbox_file: InboxFile, before: str, progress: Progress, outbox: Outbox) -> None:
+        file, total = inbox_file.file, progress.total
         file.seek(0)
-        chunks, position = chunks_of(file, Path(lying.manifest.file), self._numbers, total.received), 0
+        chunks, position = chunks_of(file, Path(inbox_file.manifest.file), self._numbers, total.received), 0
         while chunk := await asyncio.to_thread(next, chunks, None):
-            prepared = await asyncio.to_thread(self._prepare, lying.agency, chunk, progress)
+            prepared = await asyncio.to_thread(self._prepare, inbox_file.agency, chunk, progress)
             _unchanged(file, before)
             lines = b"".join(_lines(chunk, prepared))
-            await self.patiently(partial(outbox.reject, lying.name, progress.rejects_bytes, lines))
+            await self.patiently(partial(outbox.reject, inbox_file.name, progress.rejects_bytes, lines))
             await self._send(prepared.events)
             self._count(chunk, prepared, progress)
             progress.rejects_bytes += len(lines)
-            await self.patiently(partial(outbox.save, lying.name, progress))
+            await self.patiently(partial(outbox.save, inbox_file.name, progress))
             self._read(chunk.position - position)
             position = chunk.position
-        if total.received != lying.manifest.records:
+        if total.received != inbox_file.manifest.records:
             raise FileRefused("the file changed while it was read")
 
     def _prepare(self, agency: str, chunk: Chunk, progress: Progress) -> Prepared:

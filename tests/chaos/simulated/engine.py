@@ -136,7 +136,7 @@ class CheckedStage:
 
     def take(self, adoptions: list[Adoption]) -> None:
         self._check(adoptions)
-        self._stage.take(adoptions)
+        self._stage.adopt(adoptions)
 
     def give(self) -> Any:
         return self._stage.give()
@@ -148,7 +148,7 @@ class BareLedgers(stage.StageLedgers):
     async def run_bare(self, checked: CheckedStage) -> None:
         stopping = self._context.stopping
         await self._owner.start(stopping)
-        keeper = asyncio.ensure_future(self._owner.keep_right(stopping))
+        keeper = asyncio.ensure_future(self._owner.keep_repaired(stopping))
         try:
             await self._follower.start(stopping)
             async for adoptions in self._follower.adoptions(stopping):

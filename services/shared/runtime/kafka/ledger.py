@@ -185,7 +185,7 @@ class LedgerOwner:
         )
         metrics.LEDGER_MARKS.labels(self._topic).inc()
 
-    async def keep_right(self, stopping: asyncio.Event) -> None:
+    async def keep_repaired(self, stopping: asyncio.Event) -> None:
         """Tail the owned partitions and write over what is foreign, until the service stops."""
         while not stopping.is_set():
             if not self._owned:

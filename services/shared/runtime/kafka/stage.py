@@ -27,7 +27,7 @@ log = logging.getLogger("tolqyn.stage")
 class Stage(Protocol):
     """The pure part of a stage."""
 
-    def take(self, adoptions: list[Adoption]) -> None:
+    def adopt(self, adoptions: list[Adoption]) -> None:
         """Adopted sets of the input ledgers."""
 
     def give(self) -> tuple[Changes, Position] | None:
@@ -81,7 +81,7 @@ class StageLedgers:
         """The app, until the service stops. What fails inside, fails here."""
         stopping, failed = self._context.stopping, self._failed
         await self._owner.start(stopping)
-        keeper = asyncio.ensure_future(self._owner.keep_right(stopping))
+        keeper = asyncio.ensure_future(self._owner.keep_repaired(stopping))
         await app.start()
         stop = asyncio.ensure_future(stopping.wait())
         try:
@@ -123,7 +123,7 @@ class StageLedgers:
 
     async def _hand_on(self, stage: Stage, adoptions: list[Adoption]) -> None:
         started = time.monotonic()
-        stage.take(adoptions)
+        stage.adopt(adoptions)
         given = await asyncio.to_thread(stage.give)
         if given is None:
             return

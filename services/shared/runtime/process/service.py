@@ -29,7 +29,7 @@ EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: a supervisor must not restar
 # After SIGTERM a process ends within ten seconds, whatever hangs; its supervisor kills it after twelve. What was not drained by
 # then was never acknowledged or marked, and is done again at the next start.
 DRAIN_SECONDS_MAX = 8.0  # for open work: a cut takes one or two
-CANCEL_SECONDS_MAX = 1.0  # for work that was told to give up: closing a connection to a broker that does not answer may hang
+CANCEL_SECONDS_MAX = 1.0  # for work that was cancelled: closing a connection to a broker that does not answer may hang
 CLOSE_SECONDS_MAX = 0.5  # for connections of HTTP: requests have been answered by then, or will not be
 EXIT_NOT_DRAINED = 1
 

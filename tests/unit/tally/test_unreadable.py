@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tally.misfit import MISFITS, NONE_RECENT, RECENT_RECORDS, UNREADABLE_SHARE_MAX, Recent, unreadable_share
+from services.tally.unreadable import NONE_RECENT, RECENT_RECORDS, UNREADABLE, UNREADABLE_SHARE_MAX, Recent, unreadable_share
 
 BATCHES = st.lists(st.integers(1, 5000), min_size=1, max_size=60)
 
@@ -18,7 +18,7 @@ def stops_at(batches: list[tuple[int, list[str]]]) -> int | None:
     return None
 
 
-@given(BATCHES, st.sampled_from(sorted(MISFITS)))
+@given(BATCHES, st.sampled_from(sorted(UNREADABLE)))
 def test_a_worker_that_can_read_nothing_stops_with_the_batch_that_makes_it_a_thousand(sizes: list[int], reason: str) -> None:
     sums = [sum(sizes[: n + 1]) for n in range(len(sizes))]
     assert stops_at([(n, [reason] * n) for n in sizes]) == next((n for n in sums if n >= RECENT_RECORDS), None)

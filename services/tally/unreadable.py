@@ -14,8 +14,8 @@ from typing import NamedTuple
 # many good records are set aside before the stop, over all restarts: about as many per partition, few enough to redrive.
 RECENT_RECORDS = 1_000
 UNREADABLE_SHARE_MAX = 0.5  # a build that fits its log reads all but a handful; one that does not, hardly any: nothing lies between
-# Why a record cannot be read. A version conflict is no misfit: it was read well.
-MISFITS = frozenset({"unknown_schema", "newer_schema", "malformed_json", "invalid_record"})
+# Why a record cannot be read. A version conflict is none of these: it was read well.
+UNREADABLE = frozenset({"unknown_schema", "newer_schema", "malformed_json", "invalid_record"})
 
 
 class Recent(NamedTuple):
@@ -29,7 +29,7 @@ class Recent(NamedTuple):
 
     def after(self, records: int, reasons: Iterable[str]) -> "Recent":
         """With one more batch. `reasons`: of those of its records that were set aside."""
-        total, unreadable = self.records + records, self.unreadable + sum(reason in MISFITS for reason in reasons)
+        total, unreadable = self.records + records, self.unreadable + sum(reason in UNREADABLE for reason in reasons)
         while total >= 2 * RECENT_RECORDS:
             total, unreadable = total // 2, unreadable // 2
         return Recent(total, unreadable)
