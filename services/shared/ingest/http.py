@@ -15,7 +15,7 @@ from services.shared.ingest.columns import Columns
 from services.shared.ingest.edge import Edge, number_fields
 from services.shared.ingest.submission import REJECTION_SCHEMA, REJECTIONS_TOPIC, Receipt, prepare, rejection
 from services.shared.ingest.unpack import ENCODINGS, UNPACKED_BYTES_MAX, too_large, unpack
-from services.shared.runtime.http.malformed import CUT_OFF, BrokenBody
+from services.shared.runtime.http.malformed import BROKEN, CUT_OFF, why_broken
 from services.shared.runtime.http.problem import Problem
 from services.shared.runtime.http.server import problem_response
 from services.shared.runtime.kafka.producer import EventProducer
@@ -165,8 +165,8 @@ async def _read(request: web.Request) -> bytes:
                 parts.append(part)
     except TimeoutError:
         raise Problem(408, f"the body did not come within {BODY_SECONDS_MAX:.0f} s") from None
-    except BrokenBody as broken:
-        raise Problem(400, broken.detail) from None
+    except BROKEN as broken:
+        raise Problem(400, why_broken(broken)) from None
     except ConnectionError:
         raise Problem(400, CUT_OFF) from None  # nobody will read it
     return b"".join(parts)
@@ -194,6 +194,6 @@ async def _drain(request: web.Request) -> bool:
                 left -= len(part)
                 if left < 0:
                     return False
-    except (TimeoutError, BrokenBody, ConnectionError):
+    except (TimeoutError, *BROKEN, ConnectionError):
         return False
     return True

@@ -165,6 +165,12 @@ def test_a_broken_body_that_no_handler_reads_ends_the_connection_after_the_answe
     assert [answer.status for answer in found] == [200 if path.startswith("/health") else 404]
 
 
+def test_nothing_is_read_after_a_body_that_the_parser_not_compiled_gave_up(slower: Served) -> None:
+    for _ in range(5):
+        (answer,) = said(slower, CHUNKED, b"1" * 9_000 + b"\r\n", GET)
+        assert answer.status == 400
+
+
 def test_what_came_before_a_malformed_request_is_answered_first(service: Served) -> None:
     found = said(service, submission(), submission(), GET.replace(b"X-Note:", b"X-Note :"), submission())
     assert [answer.status for answer in found] == [207, 207, 400]

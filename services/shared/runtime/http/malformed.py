@@ -1,7 +1,15 @@
 """From an error of aiohttp's parser to a problem. The parser's messages quote the request, so none of them is passed on."""
 
 from aiohttp import http_exceptions
-from aiohttp.http_exceptions import BadHttpMethod, BadStatusLine, HttpProcessingError, InvalidHeader, InvalidURLError, LineTooLong
+from aiohttp.http_exceptions import (
+    BadHttpMessage,
+    BadHttpMethod,
+    BadStatusLine,
+    HttpProcessingError,
+    InvalidHeader,
+    InvalidURLError,
+    LineTooLong,
+)
 from aiohttp.web import RequestPayloadError
 
 # Two limits that differ, since the parser's error for a line that is too long says only the limit.
@@ -103,6 +111,15 @@ class BrokenBody(RequestPayloadError):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+# What reading a body may raise: the parser that is not compiled may be first with an error of its own, which quotes.
+BROKEN = (RequestPayloadError, BadHttpMessage)
+
+
+def why_broken(error: BaseException) -> str:
+    """The sentence for a body that cannot be read further: one of BROKEN."""
+    return error.detail if isinstance(error, BrokenBody) else CUT_OFF
 
 
 def malformed(error: Exception) -> Malformed:

@@ -16,6 +16,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
 
 from services.shared.runtime.http.malformed import (
+    BROKEN,
     CUT_OFF,
     FIELD_BYTES_MAX,
     HEADERS_MAX,
@@ -24,6 +25,7 @@ from services.shared.runtime.http.malformed import (
     BrokenBody,
     Malformed,
     malformed,
+    why_broken,
 )
 from services.shared.runtime.http.problem import MEDIA_TYPE, Problem, body
 from services.shared.runtime.http.traces import places
@@ -75,7 +77,7 @@ async def _read_to_end(content: StreamReader) -> bool:
         async with asyncio.timeout(DRAIN_SECONDS_MAX):
             while not content.is_eof() and left >= 0:
                 left -= len(await content.readany())
-    except (TimeoutError, BrokenBody):
+    except (TimeoutError, *BROKEN):
         return False
     return left >= 0
 
@@ -109,9 +111,6 @@ class _Parser:
         if error is None:
             if messages:
                 self._open = messages[-1][1]
-            broken = self._open.exception() if self._open is not None else None
-            if isinstance(broken, web.RequestPayloadError):  # the parser that is not compiled goes on after some errors
-                self.fail_body()
             return messages, upgraded, tail
         if self.fail_body(error.message):
             return (), False, b""
@@ -229,8 +228,8 @@ class _Connection(RequestHandler):
         """The answer for what a parser or a handler raised; closes the connection."""
         if isinstance(exc, Malformed):
             response = problem_response(Problem(exc.code, exc.message))
-        elif isinstance(exc, BrokenBody):
-            response = problem_response(Problem(400, exc.detail))
+        elif isinstance(exc, BROKEN):
+            response = problem_response(Problem(400, why_broken(exc)))
         else:
             log.error("a bug while a request was answered: %s", places(exc) if exc is not None else f"status {status}")
             response = _of_status(status)
@@ -244,7 +243,7 @@ class _Connection(RequestHandler):
     def log_exception(self, *args: Any, **options: Any) -> None:
         """What aiohttp would log with a message and a traceback."""
         error = options.get("exc_info")
-        if not isinstance(error, BrokenBody):  # the body of a request that was answered without it
+        if not isinstance(error, BROKEN):  # the body of a request that was answered without it
             log.error("a bug in the server: %s", places(error) if isinstance(error, BaseException) else "no exception")
 
     def log_debug(self, *args: Any, **options: Any) -> None:
@@ -275,11 +274,10 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        options = made._kwargs | {"debug": False}  # aiohttp's answers have tracebacks in debug mode
         return _Server(
             made.request_handler,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
-            **options,
+            **made._kwargs,
         )
