@@ -46,7 +46,7 @@ def _docker_answers() -> bool:
         return False
 
 
-class _ByFolder(LoadScopeScheduling):
+class _ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """One of two workers runs the tests of whole stacks, the other those of the shared broker; other files go to who is free."""
 
     def _split_scope(self, nodeid: str) -> str:

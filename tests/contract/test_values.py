@@ -48,7 +48,8 @@ def _examples(feed: str) -> list[dict[str, Any]]:
 
 def _check(name: str) -> Callable[[Any], None]:
     """Raises ValidationError unless a value is of the generated schema."""
-    return jsonschema.Draft202012Validator(generate.schemas()[f"{name}.schema.json"]).validate
+    check: Callable[[Any], None] = jsonschema.Draft202012Validator(generate.schemas()[f"{name}.schema.json"]).validate
+    return check
 
 
 ENTRIES = {

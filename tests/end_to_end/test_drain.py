@@ -11,7 +11,8 @@ from datetime import date, datetime
 import psutil
 import pytest
 
-from tests.end_to_end.conftest import ALMATY, FEEDS, Stack
+from schemas.feeds import FEEDS
+from tests.end_to_end.conftest import ALMATY, Stack
 from tests.end_to_end.test_faults import figures, open_periods, until_back
 from tools.stack.processes import SERVICES
 

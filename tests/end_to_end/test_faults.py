@@ -9,7 +9,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 
-from tests.end_to_end.conftest import ALMATY, FEEDS, Stack
+from schemas.feeds import FEEDS
+from tests.end_to_end.conftest import ALMATY, Stack
 
 BACK_SECONDS_MAX = 90.0  # a service is back within five seconds, the broker within ten
 KILL_PAUSE_SECONDS = 0.4  # between two kills, so that they meet the stack in different moments

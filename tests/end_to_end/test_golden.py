@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 import orjson
 import pytest
 
-from tests.end_to_end.conftest import FEEDS, Stack
+from schemas.feeds import FEEDS
+from tests.end_to_end.conftest import Stack
 
 ALMATY = ZoneInfo("Asia/Almaty")
 CIS = {"AM", "AZ", "BY", "KG", "MD", "RU", "TJ", "TM", "UZ"}
@@ -257,7 +258,9 @@ class Oracle:
         series_of = {s for s, _ in counts if s.startswith("Q.ARRIVALS.") and s.endswith("._T._T._Z")}
         for period in quarters:
             base = counts.get(("Q.ARRIVALS._T._T._T._Z", before(period, 1)))
-            for series in series_of if base else ():
+            if not base:
+                continue
+            for series in series_of:
                 area = series.split(".")[2]
                 now, then = counts.get((series, period), 0), counts.get((series, before(period, 1)), 0)
                 if area not in ("_T", "EAEU") and (now or then):

@@ -364,7 +364,7 @@ async def test_a_file_whose_taking_is_killed_and_stopped_in_the_middle_counts_on
         log = [event for _, event in some]
         fold = PartitionFold(RULES[FEED.name])
         columns = zip(*((r.offset, r.timestamp, r.key, r.value, r.headers) for r in log), strict=True)
-        effect = fold.fold(Records(*(list(column) for column in columns)))  # type: ignore[arg-type]
+        effect = fold.fold(Records(*(list(column) for column in columns)))
         assert effect.dead == []
         assert effect.counted + effect.duplicate == len(log)
         assert len({(r.key, r.value) for r in log}) == effect.counted

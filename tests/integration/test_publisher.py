@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from services.shared.runtime.kafka import clients as kafka
 from services.shared.runtime.kafka.ledger import LedgerFollower
 from services.shared.runtime.postgres import database as database_module
 from services.shared.runtime.postgres.release_store import ReleaseStore
-from services.shared.runtime.postgres.store import Publication, Standing, Store
+from services.shared.runtime.postgres.store import Publication, Snapshot, Standing, Store
 from services.shared.runtime.process.errors import ConfigurationError, Failure, Unavailable
 from services.shared.runtime.process.settings import Settings
 from services.shared.statistics.exchange.observation import Observation
@@ -66,7 +67,7 @@ async def test_what_was_known_at_a_publication_or_an_instant_stays_a_query(setti
     async with publishing(settings) as task:
         for cut, aggregates in enumerate(history, start=1):
             await stages.cut(cut, aggregates)
-            standing = await until(lambda cut=cut: standing_at(settings, cut), task)
+            standing = await until(partial(standing_at, settings, cut), task)
             assert standing.publication == cut
             known[standing.publication] = (await exported(settings), standing.published_at)
     assert len({text for text, _ in known.values()}) == len(history)
@@ -222,7 +223,7 @@ async def test_a_publisher_started_again_numbers_on_and_publishes_nothing_twice(
     for cut in (1, 2):
         await stages.cut(cut, arrivals(UZ=cut))
         async with publishing(settings) as task:
-            standing = await until(lambda cut=cut: standing_at(settings, cut), task)
+            standing = await until(partial(standing_at, settings, cut), task)
             assert standing.publication == cut
     text = await exported(settings)
     async with publishing(settings) as task:
@@ -291,14 +292,15 @@ async def test_what_publishing_returns_is_what_the_database_would_say(database: 
         made = [Observation(s, "2025-Q2", v, limit, limit, "persons", decimals, "P") for s, (v, limit, decimals) in values.items()]
         return {one.key: one for one in made}
 
-    history = [
+    history: list[tuple[dict[tuple[str, str], Observation], dict[tuple[str, str], dict[str, Any]]]] = [
         (some(A=(3, None, 0), B=(50, None, 1)), {("estimate", "e"): {"value": 1.5, "inputs": {"n": 2}}}),
         (some(A=(3, None, 0), B=(51, None, 1), C=(7.0, 6, 0)), {("estimate", "e"): {"value": 1.5, "inputs": {"n": 2}}}),
         (some(A=(3, None, 0), B=(51, None, 1), C=(7.0, 6, 0)), {("estimate", "e"): {"value": 1.5, "inputs": {"n": 2}}}),
         (some(B=(1 / 3, None, 1), C=(7.5, 6.25, 0)), {("reference", "b"): {"key": "b"}, ("reference", "a"): {"key": "a"}}),
         ({}, {}),
     ]
-    known, numbers = None, []
+    known: Snapshot | None = None
+    numbers = []
     async with Store(database) as store:
         await store.create()
         for cut, (observations, annex) in enumerate(history, start=1):

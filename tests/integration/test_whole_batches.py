@@ -4,6 +4,7 @@ import asyncio
 import gc
 import weakref
 from types import SimpleNamespace
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -51,7 +52,7 @@ async def read(broker: str, name: str, start: int, whole: bool) -> Records:
     consumer.assign([tp])
     consumer.seek(tp, start)
     end = (await consumer.end_offsets([tp]))[tp]
-    columns = Records([], [], [], [], [])
+    columns: list[list[Any]] = [[] for _ in Records._fields]
     async with asyncio.timeout(WAIT_SECONDS_MAX):
         while await consumer.position(tp) < end:
             for items in (await consumer.getmany(timeout_ms=200, max_records=3 if whole else 100)).values():
@@ -59,7 +60,7 @@ async def read(broker: str, name: str, start: int, whole: bool) -> Records:
                 for column, more in zip(columns, batch or (), strict=batch is not None):
                     column.extend(more)
     await consumer.stop()
-    return columns
+    return Records(*columns)
 
 
 async def test_whole_batches_equal_records_one_by_one_from_any_offset(broker: str, topic_prefix: str) -> None:

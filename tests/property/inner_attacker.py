@@ -156,7 +156,8 @@ class Attacker:
         )
         assert found.status == 0, found.message
         self.witnesses.append(np.round(found.x))
-        return round(found.x[place])
+        held: int = round(found.x[place])
+        return held
 
     def could_be(self, place: int, value: int) -> bool:
         """Whether a witness so far has this value."""

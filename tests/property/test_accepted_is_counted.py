@@ -62,8 +62,8 @@ def _texts(constraints: StringConstraints) -> st.SearchStrategy[str]:
 def _numbers(bare: Any, marks: list[Any]) -> st.SearchStrategy[Any]:
     if get_origin(bare) is not None or not isinstance(bare, type):  # a union of annotated types
         return st.one_of(*(_numbers(kind, [p for m in more for p in m.metadata]) for kind, *more in map(get_args, get_args(bare))))
-    low = next((mark.ge if isinstance(mark, Ge) else mark.gt for mark in marks if isinstance(mark, Ge | Gt)), None)
-    high = next((mark.le for mark in marks if isinstance(mark, Le)), None)
+    low: Any = next((mark.ge if isinstance(mark, Ge) else mark.gt for mark in marks if isinstance(mark, Ge | Gt)), None)
+    high: Any = next((mark.le for mark in marks if isinstance(mark, Le)), None)
     if bare is int:
         return st.one_of(st.integers(low, high), st.sampled_from([low, high]))
     strictly = any(isinstance(mark, Gt) for mark in marks)

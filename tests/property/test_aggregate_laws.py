@@ -219,9 +219,10 @@ def enrolment_facts(draw: st.DrawFn) -> Fact:
 
 @st.composite
 def figure_facts(draw: st.DrawFn) -> Fact:
-    record = {"figure": "F", "key": draw(st.sampled_from(["o/1", "o/2"])), "period": draw(st.sampled_from(["2024", "2025"]))}
+    key, period = draw(st.sampled_from(["o/1", "o/2"])), draw(st.sampled_from(["2024", "2025"]))
     day = draw(days)
-    record |= {"value": draw(st.sampled_from([1.0, 2.0])), "published_on": day.isoformat()}
+    value = draw(st.sampled_from([1.0, 2.0]))
+    record = {"figure": "F", "key": key, "period": period, "value": value, "published_on": day.isoformat()}
     return Fact(figures, orjson.dumps(record, option=orjson.OPT_SORT_KEYS).decode(), day)
 
 
@@ -283,7 +284,9 @@ def take_back(world: World, numbers: list[int]) -> World:
 @settings(max_examples=400, deadline=None)
 @example([([(0, Fact(permits, "CN|1", date(2025, 3, 31), date(2025, 4, 1)))], [], 200), ([], [0], 0)])
 def test_kept_up_to_date_equals_made_from_scratch_equals_counted_one_by_one(history: Any) -> None:
-    kept, world, entries, today = Aggregates(), Counter(), {}, START
+    kept, today = Aggregates(), START
+    world: World = Counter()
+    entries: dict[str, bytes] = {}
     for added, taken, passing in history:
         before = world
         world = one_key_each(take_back(world, taken) + Counter(added))

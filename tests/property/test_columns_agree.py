@@ -54,7 +54,9 @@ _edge_days = [
 _days = st.dates().map(str) | st.sampled_from(_edge_days)
 _texts = st.text(st.characters(exclude_categories=()) | st.sampled_from('\x00\x1f\x7f"\\/ЖAZaz09-_.\u2028'), max_size=70)
 _wholes = st.integers(-2, 9) | st.sampled_from([10**15 - 1, 10**15, 2**53 - 1, 2**53, 10**30])
-_values = _moments | _days | _texts | _wholes | st.floats() | st.booleans() | st.none() | st.just([]) | st.just({"a": 1})
+_values: st.SearchStrategy[Any] = (
+    _moments | _days | _texts | _wholes | st.floats() | st.booleans() | st.none() | st.just([]) | st.just({"a": 1})
+)
 
 
 def _good(name: str, schema: dict[str, Any], edge: Edge) -> st.SearchStrategy[Any]:

@@ -76,7 +76,8 @@ def what_follows(public: list[dict[str, Any]], wanted: str, sign: int) -> int:
         options={"presolve": False},  # HiGHS's calls some programmes impossible that are not
     )
     assert found.status == 0, found.message
-    return round(sign * found.fun)
+    most: int = round(sign * found.fun)
+    return most
 
 
 def printed(table: Table, hidden: Mapping[str, str], same: Iterable[str] = ()) -> dict[str, Any]:

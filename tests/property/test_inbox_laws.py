@@ -8,7 +8,7 @@ import gzip
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.shared.ingest import files, inbox, outbox, take
+from services.shared.runtime.process.whole_file import sync_folder, write_whole
 from tests.unit.ingest.depot import Depot, Log, figure, ndjson
 
 NOW_MS = 1_750_000_000_000
@@ -28,7 +29,7 @@ CHUNK = 3
 law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 
 # What a line of the file is: a good record with a version, one without, a withdrawal, or one to be refused with this code.
-_LINES = {
+_LINES: dict[str, Callable[[int], dict[str, Any]]] = {
     "numbered": lambda i: figure(f"r-{i}", version=i + 1),
     "unnumbered": lambda i: figure(f"u-{i % 2}", value=i),
     "withdrawal": lambda i: {"record_id": f"r-{i}", "version": i + 1, "action": "withdraw"},
@@ -65,7 +66,7 @@ class Life:
 @contextmanager
 def mortal(life: Life) -> Iterator[None]:
     """Before and after each write to the outbox, and within it, the service may die."""
-    write, reject, sync = outbox.write_whole, outbox.Outbox.reject, outbox.sync_folder
+    write, reject, sync = write_whole, outbox.Outbox.reject, sync_folder
 
     def written(path: Path, body: bytes) -> None:
         life.step()

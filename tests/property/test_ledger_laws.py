@@ -310,8 +310,8 @@ def test_the_digest_depends_on_the_set_alone(one: dict[str, bytes], other: dict[
     moved, fresh = EntrySet(), EntrySet()
     for key, value in one.items():
         moved.put(key, value)
-    for key, value in moved.differences(other).items():
-        moved.put(key, value)
+    for key, change in moved.differences(other).items():
+        moved.put(key, change)
     items = list(other.items())
     rng.shuffle(items)
     for key, value in items:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.shared.feeds.catalogue import RULES
+from services.shared.statistics.exchange.ledger_set import Changes
 from services.shared.statistics.exchange.records import Records
 from services.shared.statistics.folding.sheet import decode
 from services.tally.partition import PartitionFold
@@ -54,7 +55,8 @@ def expected(log: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
 @given(st.lists(events, min_size=1, max_size=40), st.sets(st.integers(0, 40)))
 @settings(max_examples=300, deadline=None)
 def test_year_sheets_kept_batch_by_batch_say_how_often_each_person_stands(log: list[dict[str, Any]], splits: set[int]) -> None:
-    fold, sheets, begin = PartitionFold(RULES["migration-violations"]), {}, 0
+    fold, begin = PartitionFold(RULES["migration-violations"]), 0
+    sheets: Changes = {}
     for end in sorted({*(s for s in splits if 0 < s < len(log)), len(log)}):
         part = log[begin:end]
         values: list[bytes | None] = [

@@ -7,7 +7,7 @@ no code with the services.
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -105,7 +105,7 @@ class Case:
                 found[series][period] = sum(first <= end < last for first, last in open_ones)
         return {series: +counts for series, counts in found.items()}
 
-    def gives(self, **figures: dict[str, float]) -> None:
+    def gives(self, **figures: Mapping[str, float]) -> None:
         """The named totals are exactly these (`Q_ARRIVALS`: of each quarter), and every total is what the oracle says."""
         published = {series: self.chain.values(series) for series in self.counted()}
         for name, values in figures.items():

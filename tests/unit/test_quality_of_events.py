@@ -26,6 +26,7 @@ def crossings(*ids: int, **other: Any) -> list[bytes]:
 def line_of(chain: Chain, until: str) -> dict[str, Any]:
     snapshot = chain.snapshot(until)
     sources = Sources(chain.entries, snapshot.observations, {}, UNITS, chain.log_time)
+    found: dict[str, Any]
     [found] = [f for f in Reports().update(sources, ())["2025-Q2"]["feeds"] if f["feed"] == "border-crossings"]
     return found
 

@@ -9,9 +9,13 @@ import contextvars
 import heapq
 import random
 from collections.abc import Callable
-from typing import Any
+from contextvars import Context
+from typing import Any, TypeVarTuple
 
 THREAD_SECONDS_MAX = 0.2  # how long work given to a thread may take
+
+
+Args = TypeVarTuple("Args")
 
 
 class Killed(BaseException):
@@ -56,12 +60,14 @@ class SeededLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """As asyncio's; its heap compares timers in Python, this one numbers. Timers of the same moment go off in their order."""
         timer = asyncio.TimerHandle(when, callback, args, self, context)
         self._timers += 1
         heapq.heappush(self._scheduled, (when, self._timers, timer))  # type: ignore[attr-defined]
-        timer._scheduled = True
+        timer._scheduled = True  # type: ignore[attr-defined]
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:

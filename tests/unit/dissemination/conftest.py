@@ -108,8 +108,8 @@ def golden() -> Draft:
     draft.put("PERMITS_IN_FORCE", 13011, "2024-Q2")
     for purpose, value in (("private", 58.1), ("employment", 17.2), ("unspecified", 24.7)):
         draft.put("ARRIVALS_PURPOSE_SHARE", value, purpose=purpose)
-    for indicator, values in ANNUAL.items():
-        for (area, period), number in values.items():
+    for indicator, by_year in ANNUAL.items():
+        for (area, period), number in by_year.items():
             draft.put(indicator, number, period, area=area, freq="A")
     draft.put("LABOUR_EMIGRATION", 360)
     draft.put("NET_MIGRATION", 4600)

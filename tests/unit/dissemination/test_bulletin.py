@@ -124,7 +124,7 @@ def test_groups_are_never_ranked_among_countries(golden: Golden) -> None:
 
 
 def test_every_figure_of_the_article_stands_in_its_bulletin_with_source_and_period_and_agrees(golden: Golden) -> None:
-    shown: dict[str, list[tuple[float | None, str]]] = {}
+    shown: dict[str, list[tuple[float, str]]] = {}
     for table in tables(english(golden.snapshot())).values():
         for each in table.rows:
             if each.published_value is not None:

@@ -85,7 +85,7 @@ def built(snapshot: Snapshot, text: str, language: str = "en", vintages: list[Vi
 
 @pytest.fixture
 async def client(golden: Any) -> AsyncIterator[TestClient[web.Request, web.Application]]:
-    snapshot = golden.snapshot()
+    snapshot: Snapshot = golden.snapshot()
 
     async def read() -> Snapshot:
         return snapshot

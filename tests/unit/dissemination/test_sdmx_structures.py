@@ -177,9 +177,9 @@ def test_every_code_that_the_catalogue_speaks_of_is_in_its_list() -> None:
 def test_every_artefact_item_and_component_has_a_name_in_three_languages() -> None:
     known = structures()
     items = [code for one in known.codelists.values() for code in one.codes] + list(known.concepts.concepts)
-    for named in (*known.all, *items):
-        assert set(named.names) == set(LANGUAGES)
-        assert all(named.names.values())
+    for names in (*(one.names for one in known.all), *(item.names for item in items)):
+        assert set(names) == set(LANGUAGES)
+        assert all(names.values())
     assert {one.id for one in components(known.structure)} == {one.id for one in known.concepts.concepts}
     assert [code for code in COUNTRIES if known.codelists["CL_AREA"].name_of(code)["en"] == code] == []
 

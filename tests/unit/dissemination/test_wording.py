@@ -9,6 +9,7 @@ from schemas.feeds import FEEDS
 from schemas.indicators import catalogue, parse_statements
 from services.dissemination.wording import LANGUAGES, quarters_before, wording
 from services.shared.statistics.estimation import frequencies, informality, nowcast, open_quarter
+from services.shared.statistics.estimation.estimate import Absent
 
 NO_BREAK_SPACE = "\u00a0"
 
@@ -59,12 +60,7 @@ def test_every_assumption_and_reason_of_the_estimates_is_translated() -> None:
     reasons = [
         "no reference stock of migrant workers is published",
         informality_reason(),
-        *{
-            result.reason
-            for table in TABLES
-            for f in frequencies.METHODS.values()
-            if isinstance(result := f(table), frequencies.Absent)
-        },
+        *{result.reason for table in TABLES for f in frequencies.METHODS.values() if isinstance(result := f(table), Absent)},
     ]
     assert len(reasons) == 6
     reasons += [open_quarter.NO_HISTORY, nowcast.TOO_SHORT, nowcast.TOO_LITTLE]

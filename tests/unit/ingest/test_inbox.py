@@ -15,8 +15,10 @@ import pytest
 import zstandard
 
 from services.shared.ingest import files, inbox, outbox, take
+from services.shared.ingest.lying import Folder
 from services.shared.ingest.manifest import FILE_SUFFIXES
 from services.shared.runtime.process import metrics
+from services.shared.runtime.process.whole_file import write_whole
 from tests.unit.ingest.depot import FEED, Depot, figure, ndjson
 
 BAD = figure("bad-1", value="a lot", source="somebody's secret")
@@ -300,7 +302,7 @@ async def test_while_the_broker_is_away_a_file_waits_and_what_it_did_not_take_is
 
 async def test_a_disk_that_is_full_is_waited_for_and_nothing_is_sent_twice(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
     depot.drop("f", BODY, RECORDS)
-    write, tries = outbox.write_whole, 0
+    write, tries = write_whole, 0
 
     def full(path: Path, body: bytes) -> None:
         nonlocal tries
@@ -402,14 +404,14 @@ async def test_a_folder_that_did_not_change_is_not_listed_again(depot: Depot, mo
     monkeypatch.setattr(inbox, "LIST_SECONDS_MAX", 1000.0)
     depot.drop("f", BODY, RECORDS)
     service, listed = depot.inbox(), 0
-    seen = inbox.Folder.seen
+    seen = Folder.seen
 
-    def counted(folder: inbox.Folder) -> dict[str, str]:
+    def counted(folder: Folder) -> dict[str, str]:
         nonlocal listed
         listed += 1
         return seen(folder)
 
-    monkeypatch.setattr(inbox.Folder, "seen", counted)
+    monkeypatch.setattr(Folder, "seen", counted)
     for _ in range(10):
         await service.look()
     assert listed == 2

@@ -1,6 +1,7 @@
 """Nowcasts from the aggregates' entries: which there are, what they rest on, and when there is none."""
 
 import csv
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def noon(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, 7, tzinfo=UTC).timestamp() * 1000)
 
 
-def entries(feed: str, flows: dict[str, tuple[int, ...]], first: date, today: date, loaded: date | None = None) -> Entries:
+def entries(feed: str, flows: Mapping[str, tuple[int, ...]], first: date, today: date, loaded: date | None = None) -> Entries:
     """Every day the same: so many records the same day, so many the next. From `loaded` to `first` all came on `first`."""
     found: Entries = {}
     day = loaded or first

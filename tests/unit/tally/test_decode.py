@@ -14,7 +14,9 @@ GOOD = (
 SCHEMA = (("schema", b"border-crossings/1"),)
 
 
-def fold_among_good(key: bytes | None, value: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> tuple[PartitionFold, list]:
+def fold_among_good(
+    key: bytes | None, value: bytes | None, headers: tuple[tuple[str, bytes], ...]
+) -> tuple[PartitionFold, list[tuple[int, str]]]:
     fold = PartitionFold(RULES["border-crossings"])
     records = Records(
         [10, 11, 12], [1, 2, 3], [b"a/1", key, b"a/3"], [GOOD, value, GOOD], [SCHEMA, headers, SCHEMA]

@@ -6,7 +6,7 @@ from services.shared.statistics.publication.revisions import revision_table
 from tools.command import __main__ as cli
 from tools.command.revisions import report
 
-RELEASED = {
+RELEASED: dict[str, list[tuple[str, float | None]]] = {
     "2025-Q1": [("2025-Q1.P1", 1000), ("2025-Q1.F1", 1040.0)],
     "2025-Q2": [("2025-Q2.P1", 2000), ("2025-Q2.P2", None), ("2025-Q2.F1", 1980)],
     "2025-Q3": [("2025-Q3.P1", None)],

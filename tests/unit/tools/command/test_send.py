@@ -201,8 +201,8 @@ def _status(home: Path, url: str) -> local.Status:
 
 def test_the_key_of_another_agency_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOLQYN_HOME", str(tmp_path))
-    monkeypatch.setattr(local, "running", lambda _: status)
     status = _status(tmp_path, "http://127.0.0.1:9")
+    monkeypatch.setattr(local, "running", lambda _: status)
     settings = Settings.from_env()
     assert send._service(settings, "border-crossings", "local") == ("http://127.0.0.1:9", "tlq_own")
     _, first = send._service(settings, "border-crossings", "knb")
@@ -219,8 +219,8 @@ def test_the_command_ends_with_the_receipt_and_1_if_a_record_was_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TOLQYN_HOME", str(tmp_path))
-    monkeypatch.setattr(local, "running", lambda _: status)
     status = _status(tmp_path, "http://127.0.0.1:9")
+    monkeypatch.setattr(local, "running", lambda _: status)
     parser = argparse.ArgumentParser()
     send.add_parser(parser.add_subparsers())
     (tmp_path / "f.csv").write_text("record_id\n\ufffd,x\n")

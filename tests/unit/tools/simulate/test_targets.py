@@ -78,7 +78,7 @@ def test_at_any_scale_totals_are_rounded_once_and_shares_are_off_by_less_than_on
     assert all(abs(arrivals[code] - total * share / 100) < 1 for code, share in (("UZ", 36), ("RU", 23), ("KG", 22)))
 
 
-def at(document: Document, *path: str) -> Document:
+def at(document: Document, *path: str | int) -> Document:
     for key in path:
         document = document[key]
     return document

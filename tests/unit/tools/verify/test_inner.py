@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def log_of_2025() -> Log:
         start = f"2025-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
         ended = chance.choice([None, None, f"2025-{chance.randint(1, 12):02}-15"])
         category = chance.choice(["1", "2", "2", "2", "seasonal"])
-        permit = {"valid_from": start, "valid_to": "2026-05-31", "revoked_on": ended, "category": category}
+        permit: dict[str, Any] = {"valid_from": start, "valid_to": "2026-05-31", "revoked_on": ended, "category": category}
         log.add("work-permits", f"P{n}", citizenship=citizenship, at=APPENDED - 1000, **permit)
         level = chance.choice(["bachelor", "bachelor", "master", "doctoral"])
         log.add("student-enrolments", f"S{n}", citizenship=chance.choice([citizenship, "KZ"]), level=level, ended_on=ended)
@@ -54,7 +55,8 @@ def log_of_2025() -> Log:
 
 @pytest.mark.parametrize("period", ["2025-Q3", "2025-Q4"])
 def test_the_recount_agrees_with_what_the_engine_releases_and_again_after_corrections(tmp_path: Path, period: str) -> None:
-    log, bodies, hidden_before = log_of_2025(), [], set[Key]()
+    log, hidden_before = log_of_2025(), set[Key]()
+    bodies: list[dict[str, Any]] = []
     for turn in range(2):
         made = engine(log.records())
         released, body = release_cells(made.entries.values(), period, bodies, units())
@@ -207,8 +209,9 @@ def test_an_estimate_of_a_group_that_is_told_or_hidden_for_nothing_is_found() ->
     bare = {key: one for key, one in rows.items() if "EAEU" not in key[0]}
     assert {one.series.split(".")[2] for one in inner_differences(inner, bare)[1]} == {"EAEU"}
     key = ("A.INFORMAL_WORKERS.CIS._T._T.CHAO", "2025")
-    assert rows[key].value is not None
-    wrong = rows | {key: rows[key]._replace(value=rows[key].value + 1)}
+    value = rows[key].value
+    assert value is not None
+    wrong = rows | {key: rows[key]._replace(value=value + 1)}
     assert [(one.series, one.period) for one in inner_differences(inner, wrong)[1]] == [key]
     told = rows | {k: rows[key]._replace(series=k[0]) for k in rows if "FAR_ABROAD" in k[0]}
     assert {one.series.split(".")[2] for one in inner_differences(inner, told)[1]} >= {"FAR_ABROAD"}

@@ -129,5 +129,6 @@ def test_how_the_log_is_cut_into_batches_moves_no_nowcast(told: Told) -> None:
     whole = told.log.records()
     place = ("residence-registrations", 0)
     parts = [0, 1000, 1001, 2500, len(whole[place].offsets)]
-    cut = [Records(*(column[begin:end] for column in whole[place])) for begin, end in pairwise(parts)]
+    columns: tuple[Any, ...] = whole[place]
+    cut = [Records(*(column[begin:end] for column in columns)) for begin, end in pairwise(parts)]
     assert engine({place: whole[place]}).estimates == engine({place: whole[place]}, batches={place: cut}).estimates
