@@ -134,7 +134,7 @@ class CheckedStage:
     def __init__(self, wrapped: stage.Stage, check: Callable[[list[Adoption]], None]) -> None:
         self._stage, self._check = wrapped, check
 
-    def take(self, adoptions: list[Adoption]) -> None:
+    def adopt(self, adoptions: list[Adoption]) -> None:
         self._check(adoptions)
         self._stage.adopt(adoptions)
 

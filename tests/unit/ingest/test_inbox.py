@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from services.shared.ingest import files, inbox, outbox, take
-from services.shared.ingest.lying import Folder
+from services.shared.ingest.inbox_folder import Folder
 from services.shared.ingest.manifest import FILE_SUFFIXES
 from services.shared.runtime.process import metrics
 from services.shared.runtime.process.whole_file import write_whole
