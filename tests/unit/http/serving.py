@@ -165,7 +165,7 @@ def served(folder: Path, **environment: str) -> Iterator[Served]:
     port, path = free_port(), folder / "log"
     settings = {"TOLQYN_LISTEN_PORT": str(port), "TOLQYN_API_KEYS_FILE": str(folder / "keys.json"), "TOLQYN_HOME": str(folder)}
     with path.open("wb") as log:
-        command = [sys.executable, "-W", "always", "-m", "tests.unit.http.serving"]
+        command = [sys.executable, "-W", "always", "-P", "-m", "tests.unit.http.serving"]
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings | environment, stderr=log)
     try:
         _until_ready(process, port, path)
