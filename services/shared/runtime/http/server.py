@@ -243,8 +243,7 @@ class _Connection(RequestHandler):
     def log_exception(self, *args: Any, **options: Any) -> None:
         """What aiohttp would log with a message and a traceback."""
         error = options.get("exc_info")
-        if not isinstance(error, BROKEN):  # the body of a request that was answered without it
-            log.error("a bug in the server: %s", places(error) if isinstance(error, BaseException) else "no exception")
+        log.error("a bug in the server: %s", places(error) if isinstance(error, BaseException) else "no exception")
 
     def log_debug(self, *args: Any, **options: Any) -> None:
         """Nothing: there is no debugging with what was sent."""
