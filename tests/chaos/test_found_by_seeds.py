@@ -17,7 +17,7 @@ from services.shared.runtime.process.service import ServiceContext
 from services.shared.runtime.process.settings import Settings
 from services.shared.statistics.exchange.ledger_set import MARK_KEY, MARK_KIND, EntrySet, LedgerReader, Mark
 from services.shared.statistics.publication.inner_cells import release_cells
-from services.shared.statistics.publication.release import Named
+from services.shared.statistics.publication.release import Confidential, Named
 from services.tally.run_store import LAYOUT, Manifest
 from services.tally.worker import FOLD, TallyWorker
 
@@ -134,8 +134,9 @@ async def test_a_release_keeps_its_instant_though_the_clock_is_put_back_while_it
 
     for name, put in (("waiting", waiting), ("frozen", frozen), ("released_values", released_values), ("release", release)):
         monkeypatch.setattr(store, name, put)
+    told: Confidential = {"period": "2025-Q2", "counts": {}, "hidden": {}, "groups": {}}
     releases = Releases(
-        store, release_calendar(NOBODY), {}, lambda *_: ({}, {}), lambda: clock.pop(0) if len(clock) > 1 else clock[0]
+        store, release_calendar(NOBODY), {}, lambda *_: ({}, told), lambda: clock.pop(0) if len(clock) > 1 else clock[0]
     )
     assert await releases.publish(known, standing, lambda annex: annex) is not None
     assert moments == [due + timedelta(seconds=1)]
@@ -148,7 +149,7 @@ def test_a_release_that_the_solver_thought_impossible_hides_its_small_cells() ->
         "permits_in_force": {("KZ", "1"): 1, ("KZ", "seasonal"): 1, ("UZ", "1"): 2},
         "permits_issued": {("KZ", "1"): 2, ("KZ", "seasonal"): 2, ("TJ", "1"): 1, ("TJ", "seasonal"): 2, ("UZ", "1"): 2},
     }
-    entries = [
+    entries: list[Any] = [
         {"measure": measure, "period": "2025-Q2", "citizenship": country, "category": category, "value": n}
         for measure, cells in counts.items()
         for (country, category), n in cells.items()

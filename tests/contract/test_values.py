@@ -52,7 +52,7 @@ def _check(name: str) -> Callable[[Any], None]:
     return check
 
 
-ENTRIES = {
+ENTRIES: dict[str, Any] = {
     "reference": values.ReferenceEntry,
     "violations": values.ViolationsEntry,
     "reporting": values.ReportingEntry,

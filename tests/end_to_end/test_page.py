@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,9 @@ def _observations() -> dict[tuple[str, str], Observation]:
 
 async def _fill(database: str) -> None:
     scale = {"key": "office/scale", "figure": "SIMULATION_SCALE", "period": "2025", "value": 0.01, "unit": "ratio"}
-    annex = {("reference", "office/scale"): scale | {"source": "tolqyn simulate", "published_on": "2025-07-01"}}
+    annex: dict[tuple[str, str], Any] = {
+        ("reference", "office/scale"): scale | {"source": "tolqyn simulate", "published_on": "2025-07-01"}
+    }
     now = datetime(2025, 7, 1, 4, 12, 45, tzinfo=UTC)
     standing = Standing(0, now, {"border-crossings/0": 75000}, 1751342400000, {}, 1)
     async with Store(database) as store:

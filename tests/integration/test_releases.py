@@ -1,6 +1,6 @@
 """Releases on a real PostgreSQL: frozen, hidden, public; what is final; and every vintage as it was."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from services.shared.runtime.postgres.store import Annex, Publication, Snapshot,
 from services.shared.runtime.postgres.vintages import vintages
 from services.shared.runtime.process.errors import Failure
 from services.shared.statistics.exchange.observation import Observation
-from services.shared.statistics.publication.release import parse_calendar
+from services.shared.statistics.publication.release import Confidential, parse_calendar
 from services.shared.statistics.publication.sdmx_csv import to_csv
 
 CALENDAR = parse_calendar('[rule]\nprovisional_days = 45\ntime = "09:00"\nfinal_quarters = 4\nfreeze_minutes = 60\n')
@@ -40,14 +40,14 @@ class Desk:
 
     def __init__(self, store: ReleaseStore, now: datetime = START) -> None:
         self.store, self.now = store, now
-        self.earlier: list[list[dict[str, Any]]] = []
+        self.earlier: list[list[Confidential]] = []
         self.known: Snapshot | None = None
         self.standing: Standing | None = None
         self.cells = {CELL: 20}
         self.releases = Releases(store, CALENDAR, {}, self._cells, lambda: self.now)
         self._cut = 0
 
-    def _cells(self, entries: Any, period: str, earlier: list[dict[str, Any]], units: Any) -> tuple[Any, dict[str, Any]]:
+    def _cells(self, entries: Any, period: str, earlier: list[Confidential], units: Any) -> tuple[Any, Any]:
         self.earlier.append(earlier)
         made = [observation(series, n, period) for series, n in self.cells.items()]
         made.append(observation(SMALL, None, period, "Q")._replace(confidentiality="A"))
@@ -249,7 +249,8 @@ async def test_a_release_tells_readers_what_it_is_and_how_far_it_revised(desk: D
     await desk.publish(total=110)
     await desk.release(final=True)
     assert desk.known is not None
-    body = desk.known.releases["2025-Q2.F1"]
+    releases: Mapping[str, Any] = desk.known.releases
+    body = releases["2025-Q2.F1"]
     assert (body["title"], body["publication"], body["frozen_from"], body["figures"], body["hidden"]) == (
         "2025-Q2 final 1",
         4,
@@ -257,14 +258,14 @@ async def test_a_release_tells_readers_what_it_is_and_how_far_it_revised(desk: D
         3,
         1,
     )
-    revised = desk.known.releases[f"revisions|{TOTAL}"]
+    revised = releases[f"revisions|{TOTAL}"]
     assert revised["rows"] == [
         {"period": Q2, "vintages": [{"release": "2025-Q2.P1", "value": 100}, {"release": "2025-Q2.F1", "value": 110}]}
     ]
     assert revised["measures"] == [{"to": "release 2", "periods": 1, "MR": 10, "MAR": 10, "RMAR": 10 / 110}]
-    assert desk.known.releases["calendar"]["periods"][Q2] == {"provisional": DUE.isoformat(), "final": FINAL_DUE.isoformat()}
-    assert "confidential" not in str(desk.known.releases)
-    assert not any(SMALL in key for key in desk.known.releases)
+    assert releases["calendar"]["periods"][Q2] == {"provisional": DUE.isoformat(), "final": FINAL_DUE.isoformat()}
+    assert "confidential" not in str(releases)
+    assert not any(SMALL in key for key in releases)
 
 
 async def test_a_request_that_cannot_be_met_is_answered_and_one_taken_back_is_not_met(desk: Desk) -> None:
@@ -345,7 +346,8 @@ async def test_a_release_frozen_behind_ones_back_is_not_worked_around(desk: Desk
     """Inner cells are hidden after what earlier releases show: one that was frozen meanwhile makes them stale."""
     await desk.publish(total=100)
     assert desk.standing is not None
-    new = Freezing(Q2, False, desk.now, None, {}, {}, {}, after=0)
+    told: Confidential = {"period": Q2, "counts": {}, "hidden": {}, "groups": {}}
+    new = Freezing(Q2, False, desk.now, None, {}, {}, told, after=0)
     assert await desk.store.freeze(new, desk.standing, desk.now) is not None
     assert await desk.store.freeze(new, desk.standing, desk.now) is None, "the calendar was answered"
     number = await desk.store.request(Q2, True, None)

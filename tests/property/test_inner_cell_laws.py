@@ -14,6 +14,7 @@ from schemas.indicators import units
 from services.shared.statistics.exchange.observation import Observation
 from services.shared.statistics.publication.indicators import observations
 from services.shared.statistics.publication.inner_cells import release_cells
+from services.shared.statistics.publication.release import Confidential
 from tests.property.inner_attacker import EAEU, Attacker, Name, Public, narrowed, of_series
 from tools.simulate.permits import write_permits
 from tools.simulate.students import write_students
@@ -26,7 +27,7 @@ MEASURES = {
     "students": ("FOREIGN_STUDENTS", "level"),
 }
 AREAS = ("KG", "RU", "CN", "TR", "XX")
-Entries = list[dict[str, Any]]
+Entries = list[Any]
 Counts = dict[Name, int]
 
 
@@ -72,7 +73,7 @@ class Office:
     """Releases one after the other, and remembers what the public has of them."""
 
     def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
+        self.bodies: list[Confidential] = []
         self.public: list[Public] = []
 
     def release(self, entries: Entries, period: str) -> Mapping[tuple[str, str], Observation]:

@@ -139,7 +139,7 @@ def test_a_quarters_entries_are_the_sum_over_partitions_and_days_kept_up_to_date
     assert {key: entry | {"flows": tables(entry)} if "flows" in entry else entry for key, entry in entries.items()} == wanted(both)
 
 
-def tables(entry: dict[str, Any]) -> dict[str, Table]:
+def tables(entry: Any) -> dict[str, Table]:
     """Read by hand: `[delay, n, n, ...]` for each day of the quarter."""
     first = date(int(entry["period"][:4]), 3 * int(entry["period"][-1]) - 2, 1)
     found: dict[str, Table] = {}

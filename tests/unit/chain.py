@@ -48,7 +48,7 @@ class Chain:
     def __init__(self) -> None:
         self._folds: dict[tuple[str, int], PartitionFold] = {}
         self._aggregates = Aggregates()
-        self.entries: dict[str, dict[str, Any]] = {}
+        self.entries: dict[str, Any] = {}
         self.log_time = 0
 
     def send(self, feed: str, lines: Iterable[bytes], at: str, conflicts: int = 0) -> None:
@@ -94,7 +94,9 @@ class Chain:
         estimated |= nowcasts(self.entries, now)
         found: dict[tuple[str, str], Observation] = observations(self.entries, estimated.values(), units())
         at = datetime.fromtimestamp(now / 1000, UTC)
-        references = [{k: v for k, v in e.items() if k != "measure"} for e in self.entries.values() if e["measure"] == "reference"]
+        references: list[Any] = [
+            {k: v for k, v in e.items() if k != "measure"} for e in self.entries.values() if e["measure"] == "reference"
+        ]
         cut = {f"{feed}/{partition}": fold.offset for (feed, partition), fold in self._folds.items()}
         return Snapshot(1, at, cut, {key: Published(*o, 1, at) for key, o in found.items()}, references, estimated)
 

@@ -58,10 +58,10 @@ def balance(measure: str, citizenship: str, value: int) -> dict[str, Any]:
     return {"measure": measure, "period": PERIOD, "citizenship": citizenship, "value": value}
 
 
-def computed() -> Mapping[str, dict[str, Any]]:
+def computed() -> Mapping[str, Any]:
     """All estimates of the pages' examples."""
     share, stock = printed("survey-share"), printed("benchmark")
-    entries = [
+    entries: list[Any] = [
         reference("INFORMAL_SHARE", float(share["share"]), sample_size=int(share["sample_size"])),
         reference("MIGRANT_WORKERS_STOCK", float(stock["stock"])),
         balance("employment_balance", "UZ", 30_000),
@@ -79,7 +79,7 @@ def computed() -> Mapping[str, dict[str, Any]]:
 def test_the_example_of_counts_comes_out_as_printed() -> None:
     numbers = printed("counts")
     given = {name: int(text) for name, text in numbers.items() if "." not in text}
-    aggregates = [
+    aggregates: list[Any] = [
         {"measure": "arrivals", "citizenship": "UZ", "purpose": "transit", "period": "2025-Q1", "value": given["area_before"]},
         {"measure": "arrivals", "citizenship": "UZ", "purpose": "transit", "period": PERIOD, "value": given["area"]},
         {"measure": "departures", "destination": "UZ", "period": PERIOD, "value": given["departures"]},

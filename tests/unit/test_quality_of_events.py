@@ -26,9 +26,8 @@ def crossings(*ids: int, **other: Any) -> list[bytes]:
 def line_of(chain: Chain, until: str) -> dict[str, Any]:
     snapshot = chain.snapshot(until)
     sources = Sources(chain.entries, snapshot.observations, {}, UNITS, chain.log_time)
-    found: dict[str, Any]
     [found] = [f for f in Reports().update(sources, ())["2025-Q2"]["feeds"] if f["feed"] == "border-crossings"]
-    return found
+    return dict(found)
 
 
 def test_delays_corrections_withdrawals_and_conflicts_of_a_day_s_records_are_those_that_happened() -> None:

@@ -17,7 +17,7 @@ from services.shared.statistics.exchange.ledger_set import Cut, Mark, is_behind
 from services.shared.statistics.exchange.observation import Observation
 from services.shared.statistics.publication.inner_cells import release_cells
 from services.shared.statistics.publication.quality import HEADLINE_SERIES
-from services.shared.statistics.publication.release import Named, Released
+from services.shared.statistics.publication.release import Confidential, Named, Released
 from tests.chaos.simulated.clients import Luck
 from tests.chaos.simulated.oracle import UNITS, Oracle
 
@@ -32,7 +32,7 @@ class Wrong(Exception):
 
 class _Kept(NamedTuple):
     frozen: Frozen
-    confidential: dict[str, Any]
+    confidential: Confidential
 
 
 class MemoryStore:
@@ -94,8 +94,10 @@ class MemoryStore:
         wanted = self._wanted(new.standing.cut, public)
         if dict(new.observations) != wanted:
             raise Wrong(f"published at {new.standing.cut}: {differences(dict(new.observations), wanted)}")
-        kinds = ("estimate", "quality", "release")
-        estimates, reports, releases = ({key: body for (k, key), body in new.annex.items() if k == kind} for kind in kinds)
+        annex: dict[str, Any] = {kind: {} for kind in ("reference", "estimate", "quality", "release")}
+        for (kind, key), body in new.annex.items():
+            annex[kind][key] = body
+        estimates, reports, releases = annex["estimate"], annex["quality"], annex["release"]
         due = self._oracle.reports(new.standing.cut, self._first_released(public))
         # A publisher that is behind what is published releases all the same, and reports when it has caught up.
         if reports != due and not (public != self._public and before is not None and reports == before.qualities):
@@ -172,7 +174,7 @@ class MemoryStore:
         await self._reach()
         return (self._snapshot.published_at if self._snapshot else None), set()  # nothing is due in the weeks of a run
 
-    async def confidential(self) -> list[dict[str, Any]]:
+    async def confidential(self) -> list[Confidential]:
         await self._reach()
         return [one.confidential for one in self._kept]
 

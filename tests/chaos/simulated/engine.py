@@ -220,13 +220,13 @@ class Engine:
 
     def publisher(self, context: Context) -> Awaitable[None]:
         service = publisher.Publisher(context, self._clock)  # type: ignore[arg-type]
-        check, take = self.checker.follow(), service._alignment.take
+        check, adopt = self.checker.follow(), service._alignment.adopt
 
-        def take_checked(adoption: Adoption) -> None:
+        def adopt_checked(adoption: Adoption) -> None:
             check([adoption])
-            take(adoption)
+            adopt(adoption)
 
-        service._alignment.take = take_checked  # type: ignore[method-assign]
+        service._alignment.adopt = adopt_checked  # type: ignore[method-assign]
         return service.run()
 
     def settings(self) -> Settings:

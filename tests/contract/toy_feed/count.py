@@ -32,7 +32,7 @@ def main() -> None:
         log = Path(folder) / "raw.parquet"
         rows = [{"place": i, "appended": 1754031600000, "key": f"k{i}", "value": line.decode(), "problem": None}
                 for i, line in enumerate(lines)]  # fmt: skip
-        values = [json.dumps(json.loads(row["value"]) | {"action": "record"}) for row in rows]
+        values = [json.dumps(json.loads(line) | {"action": "record"}) for line in lines]
         pl.DataFrame(rows).with_columns(pl.Series("value", values), pl.col("key").cast(pl.Binary), pl.col("problem").cast(pl.String)
         ).write_parquet(log)  # fmt: skip
         recount = Recount(Path(folder))

@@ -55,8 +55,8 @@ class Draft:
 
     def __init__(self) -> None:
         self.observations: dict[tuple[str, str], Published] = {}
-        self.references: list[dict[str, Any]] = []
-        self.estimates: dict[str, dict[str, Any]] = {}
+        self.references: list[Any] = []
+        self.estimates: dict[str, Any] = {}
 
     def put(
         self,

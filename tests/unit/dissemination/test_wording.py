@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from string import Formatter
+from typing import Any
 
 import pytest
 
@@ -71,12 +72,12 @@ def test_every_assumption_and_reason_of_the_estimates_is_translated() -> None:
 
 def informality_reason() -> str:
     """The reason that the estimating service gives for a residual that is not above 0."""
-    entries = {
+    entries: dict[str, Any] = {
         "a": {"measure": "employment_crossings", "period": "2025-Q2", "citizenship": "UZ", "value": 3},
         "b": {"measure": "permits_in_force", "period": "2025-Q2", "citizenship": "UZ", "value": 20},
     }
     april = int(datetime(2025, 4, 2, tzinfo=UTC).timestamp() * 1000)
-    found = informality.estimates(entries, april)
+    found: dict[str, Any] = informality.estimates(entries, april)
     return str(found["RESIDUAL|2025-Q2|INFORMAL_WORKERS"]["reason"])
 
 

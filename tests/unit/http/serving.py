@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -159,7 +160,12 @@ class Served:
 @contextmanager
 def served(folder: Path, **environment: str) -> Iterator[Served]:
     """Start the service, with one working key, and stop it at the end."""
-    entry = {"id": "0a1b2c3d", "sha256": hashlib.sha256(SECRET_KEY.encode()).hexdigest(), "agency": "knb", "feed": FEED}
+    entry: dict[str, str | None] = {
+        "id": "0a1b2c3d",
+        "sha256": hashlib.sha256(SECRET_KEY.encode()).hexdigest(),
+        "agency": "knb",
+        "feed": FEED,
+    }
     entry |= {"created": "2025-01-01T00:00:00Z", "revoked": None}
     (folder / "keys.json").write_text(json.dumps({"keys": [entry]}))
     port, path = free_port(), folder / "log"
@@ -215,12 +221,12 @@ def answers(raw: bytes) -> list[Answer]:
     return found
 
 
-def check_problem(answer: Answer) -> dict[str, str]:
+def check_problem(answer: Answer) -> dict[str, Any]:
     """An answer that says no is a problem of RFC 9457 with the same status, and nothing else."""
     assert answer.headers["content-type"] == "application/problem+json", answer
     if not answer.body:  # to HEAD
         return {}
-    problem: dict[str, str] = json.loads(answer.body)
+    problem: dict[str, Any] = json.loads(answer.body)
     assert list(problem) == ["type", "title", "status", "detail"]
     assert problem["status"] == answer.status
     assert problem["title"]

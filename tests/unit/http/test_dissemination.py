@@ -12,7 +12,8 @@ from services.dissemination.sdmx import web as sdmx
 from services.dissemination.sdmx.archive import StoreArchive
 from services.shared.runtime.http.server import Runner
 from services.shared.runtime.process.settings import Settings
-from tests.unit.http.serving import HEADER_MARK, LOOPBACK, PATH_MARK, QUERY_MARK, Answer, answers, check_problem, check_silence
+from tests.unit.http.serving import HEADER_MARK, PATH_MARK, QUERY_MARK, Answer, answers, check_problem, check_silence
+from tools.stack.embedded.ports import LOOPBACK
 
 
 async def _none(*_: object) -> None:

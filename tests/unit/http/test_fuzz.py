@@ -11,7 +11,8 @@ import pytest
 
 from services.shared.runtime.http.server import DRAIN_SECONDS_MAX
 from tests.unit.http.mutations import mutated, pieces
-from tests.unit.http.serving import LOOPBACK, Served, answers, check_problem, check_silence, served, submission
+from tests.unit.http.serving import Served, answers, check_problem, check_silence, served, submission
+from tools.stack.embedded.ports import LOOPBACK
 
 SEED = 20_250_314
 CONNECTIONS_MAX = 48  # at a time: enough to keep a core busy

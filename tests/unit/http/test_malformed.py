@@ -16,7 +16,6 @@ from services.shared.runtime.http.server import DRAIN_SECONDS_MAX, Runner
 from tests.unit.http.serving import (
     HEADER_MARK,
     KEY_MARK,
-    LOOPBACK,
     PATH_MARK,
     PERSON_MARK,
     QUERY_MARK,
@@ -29,6 +28,7 @@ from tests.unit.http.serving import (
     served,
     submission,
 )
+from tools.stack.embedded.ports import LOOPBACK
 
 BODY = json.dumps(RECORD).encode()
 CHUNKED = submission(b"", path="/v1/records").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
@@ -79,7 +79,7 @@ def refused(service: Served, *pieces: bytes, close: bool = False) -> tuple[int, 
     return found[0].status, check_problem(found[0])["detail"]
 
 
-MALFORMED = {
+MALFORMED: dict[str, tuple[bytes, *tuple[str, ...]]] = {
     "a blank before the colon": (submission().replace(b"Authorization:", b"Authorization :"), words.HEADER),
     "a tab before the colon": (submission().replace(b"Authorization:", b"Authorization\t:"), words.HEADER),
     "LF only": (submission().replace(b"\r\n", b"\n"), words.HEADER, words.VERSION),

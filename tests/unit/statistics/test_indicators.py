@@ -36,7 +36,7 @@ def target(value: float, period: str = "2029", published_on: str = "2025-05-15")
     return {"measure": "reference", "key": key, **figure}
 
 
-def published(*entries: dict[str, Any], estimates: tuple[dict[str, Any], ...] = ()) -> dict[tuple[str, str], Observation]:
+def published(*entries: Any, estimates: tuple[Any, ...] = ()) -> dict[tuple[str, str], Observation]:
     return observations({str(i): e for i, e in enumerate(entries)}, estimates, UNITS)
 
 

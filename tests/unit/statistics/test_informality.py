@@ -20,9 +20,7 @@ def reference(figure: str, value: float, period: str = "2024", published_on: str
     return {"measure": "reference", "key": f"iom/{figure}/{period}/{published_on}", **record, **more}
 
 
-def survey(
-    value: float = 34.0, period: str = "2024", published_on: str = "2025-02-20", n: int = 1845, **more: Any
-) -> dict[str, Any]:
+def survey(value: float = 34.0, period: str = "2024", published_on: str = "2025-02-20", n: int = 1845, **more: Any) -> Any:
     return reference("INFORMAL_SHARE", value, period, published_on, sample_size=n, **more)
 
 
@@ -30,7 +28,7 @@ def stock(measure: str, citizenship: str, value: int, period: str = "2025-Q2", *
     return {"measure": measure, "period": period, "citizenship": citizenship, "value": value, **more}
 
 
-def found(*entries: dict[str, Any], now: str = "2025-07-15") -> dict[str, dict[str, Any]]:
+def found(*entries: Any, now: str = "2025-07-15") -> dict[str, Any]:
     return estimates({str(i): e for i, e in enumerate(entries)}, instant(now))
 
 
@@ -54,8 +52,8 @@ def test_a_newer_survey_wins_from_its_own_period_on_and_never_before() -> None:
 
 def test_of_two_surveys_the_one_published_last_counts_and_then_the_greater_key() -> None:
     old, new = survey(31.0, "2024", "2025-01-01"), survey(33.0, "2023", "2025-06-01")
+    same_day: Any = {**new, "value": 35.0, "key": "zzz"}
     assert newest([old, new], "INFORMAL_SHARE") is new
-    same_day = {**new, "value": 35.0, "key": "zzz"}
     assert newest([same_day, new], "INFORMAL_SHARE") is same_day
     assert newest([], "INFORMAL_SHARE") is None
 

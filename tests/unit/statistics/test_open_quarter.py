@@ -15,7 +15,7 @@ from services.shared.statistics.folding.sheet import DELAY_DAYS
 from services.shared.statistics.publication.indicators import observations
 
 CATALOGUE = Path(__file__).parents[3] / "schemas" / "indicators.csv"
-Entries = dict[str, dict[str, Any]]
+Entries = dict[str, Any]
 
 
 def noon(day: date) -> int:
@@ -44,7 +44,7 @@ REGULAR = entries("border-crossings", {"arrivals": (60, 30, 10), "citizens_in": 
 
 
 def test_the_open_quarter_is_told_with_what_is_known_of_it() -> None:
-    found = nowcasts(REGULAR, noon(date(2025, 4, 30)))
+    found: dict[str, Any] = nowcasts(REGULAR, noon(date(2025, 4, 30)))
     arrivals = found["NOWCAST|2025-Q2|ARRIVALS"]
     assert (arrivals["value"], arrivals["lower"], arrivals["upper"]) == pytest.approx((9100, 9100, 9100))
     assert (arrivals["inputs"]["known"], arrivals["inputs"]["history_from"], arrivals["unit"]) == (2950, "2021-01-01", "crossings")
@@ -57,14 +57,16 @@ def test_the_open_quarter_is_told_with_what_is_known_of_it() -> None:
 @pytest.mark.parametrize(("today", "periods"), [("2025-05-30", {"2025-Q1", "2025-Q2"}), ("2025-05-31", {"2025-Q2"})])
 def test_the_quarter_before_is_told_until_60_days_after_its_end(today: str, periods: set[str]) -> None:
     day = date.fromisoformat(today)
-    found = nowcasts(entries("labour-emigration", {"labour_emigration": (60, 30, 10)}, date(2021, 1, 1), day), noon(day))
+    found: dict[str, Any] = nowcasts(
+        entries("labour-emigration", {"labour_emigration": (60, 30, 10)}, date(2021, 1, 1), day), noon(day)
+    )
     assert {(key, "value" in estimate) for key, estimate in found.items()} == {
         (f"NOWCAST|{period}|LABOUR_EMIGRATION", True) for period in periods
     }
 
 
 def test_a_nowcast_is_published_as_an_estimate_with_its_95_percent_limits() -> None:
-    estimates = nowcasts(REGULAR, noon(date(2025, 4, 30)))
+    estimates: dict[str, Any] = nowcasts(REGULAR, noon(date(2025, 4, 30)))
     found = observations({}, estimates.values(), units())
     one = found["Q.ARRIVALS._T._T._T.NOWCAST", "2025-Q2"]
     estimate = estimates["NOWCAST|2025-Q2|ARRIVALS"]
@@ -75,7 +77,7 @@ def test_a_nowcast_is_published_as_an_estimate_with_its_95_percent_limits() -> N
 def test_what_was_loaded_when_the_log_began_tells_nothing_of_how_late_records_are() -> None:
     first, today = date(2022, 3, 1), date(2025, 4, 30)
     flows = {"guests": (60, 30, 10)}
-    loaded = nowcasts(entries("visitor-stays", flows, first, today, loaded=date(2019, 1, 1)), noon(today))
+    loaded: dict[str, Any] = nowcasts(entries("visitor-stays", flows, first, today, loaded=date(2019, 1, 1)), noon(today))
     assert loaded == nowcasts(entries("visitor-stays", flows, first, today), noon(today))
     assert loaded["NOWCAST|2025-Q2|FOREIGN_GUESTS"]["value"] == pytest.approx(9100)
     assert loaded["NOWCAST|2025-Q2|FOREIGN_GUESTS"]["inputs"]["history_from"] == "2022-03-01"
@@ -85,7 +87,8 @@ def test_without_any_record_that_came_in_time_there_is_no_history() -> None:
     today = date(2025, 4, 30)
     all_at_once = entries("visitor-stays", {"guests": (100,)}, today, today, loaded=date(2020, 1, 1))
     late = {k: v | {"flows": {"guests": [row and [60, row[1]] for row in v["flows"]["guests"]]}} for k, v in all_at_once.items()}
-    for estimate in nowcasts(late, noon(today)).values():
+    none: dict[str, Any] = nowcasts(late, noon(today))
+    for estimate in none.values():
         assert (estimate["reason"], estimate["inputs"]) == (NO_HISTORY, {"feed": "visitor-stays"})
 
 
@@ -93,7 +96,7 @@ def test_completeness_is_told_as_soon_as_60_days_are_seen_while_a_nowcast_needs_
     for days, told in ((59, False), (60, True)):
         first = date(2025, 3, 1)
         today = first + timedelta(days=days)
-        found = nowcasts(entries("work-permits", {"permits_issued": (60, 30, 10)}, first, today), noon(today))
+        found: dict[str, Any] = nowcasts(entries("work-permits", {"permits_issued": (60, 30, 10)}, first, today), noon(today))
         estimate = found["NOWCAST|2025-Q2|PERMITS_ISSUED"]
         assert "too short" in estimate["reason"]
         assert ("completeness" in estimate["inputs"], "feed_completeness" in estimate["inputs"]) == (told, told)
@@ -103,7 +106,7 @@ def test_completeness_is_told_as_soon_as_60_days_are_seen_while_a_nowcast_needs_
 def test_records_of_days_yet_to_come_are_not_known_ones() -> None:
     today = date(2025, 4, 30)
     ahead = entries("work-permits", {"permits_issued": (100,)}, date(2021, 1, 1), date(2025, 9, 30))
-    found = nowcasts(ahead, noon(today))
+    found: dict[str, Any] = nowcasts(ahead, noon(today))
     assert found["NOWCAST|2025-Q2|PERMITS_ISSUED"]["inputs"]["known"] == 3000
     assert found["NOWCAST|2025-Q2|PERMITS_ISSUED"]["value"] == pytest.approx(9100)
 

@@ -15,12 +15,12 @@ PAGE = (Path(__file__).parents[3] / "docs" / "methods" / "plausibility.md").read
 RELEASES = Path(__file__).parents[2] / "data" / "permit-releases.csv"
 
 
-def reference(figure: str, value: float, period: str = "2025-Q2", unit: str = "persons", **more: Any) -> dict[str, Any]:
+def reference(figure: str, value: float, period: str = "2025-Q2", unit: str = "persons", **more: Any) -> Any:
     fields = {"figure": figure, "period": period, "value": value, "unit": unit, "published_on": "2025-07-01", "source": "test"}
     return {"measure": "reference", "key": f"labour/{figure}/{period}", **fields, **more}
 
 
-def permit_releases() -> list[dict[str, Any]]:
+def permit_releases() -> list[Any]:
     lines = [line for line in RELEASES.read_text("utf-8").splitlines() if not line.startswith("#")]
     found = []
     for row in csv.DictReader(lines):
@@ -53,9 +53,9 @@ def test_parts_are_compared_within_one_agency_and_period_and_by_their_newest_fig
     parts = {"1": 10, "2": 20, "3": 30, "4": 40, "SEASONAL": 50, "TRANSFER": 60}
     entries = [reference("PERMITS_IN_FORCE", 210), *(reference(f"PERMITS_IN_FORCE_{part}", n) for part, n in parts.items())]
     assert of_references(entries) == []
-    elsewhere = [{**reference("PERMITS_IN_FORCE", 500), "key": "other/x"}, reference("PERMITS_IN_FORCE", 500, "2025-Q1")]
+    elsewhere: list[Any] = [{**reference("PERMITS_IN_FORCE", 500), "key": "other/x"}, reference("PERMITS_IN_FORCE", 500, "2025-Q1")]
     assert of_references([*entries, *elsewhere]) == []
-    corrected = {**reference("PERMITS_IN_FORCE", 213, published_on="2025-08-01"), "key": "labour/correction"}
+    corrected: Any = {**reference("PERMITS_IN_FORCE", 213, published_on="2025-08-01"), "key": "labour/correction"}
     assert [f.difference for f in of_references([corrected, *entries])] == [-3]
 
 

@@ -26,7 +26,7 @@ PERIOD = "2025-Q2"
 FIRST_DAY = calendar.first_day(calendar.parse_quarter(PERIOD))
 LONG_AFTER = calendar.first_day(calendar.parse_quarter("2026-Q1"))
 
-Entries = dict[str, dict[str, Any]]
+Entries = dict[str, Any]
 Arrived = list[tuple[int, int]]  # (day number, how many days later)
 
 
@@ -75,7 +75,7 @@ def numbered(*entries: dict[str, Any]) -> Entries:
     return {f"{e['measure']}|{e['period']}|{i}": e for i, e in enumerate(entries)}
 
 
-def report(entries: Entries, found: Any = None, first: Any = None, today: int = LONG_AFTER, period: str = PERIOD) -> dict[str, Any]:
+def report(entries: Entries, found: Any = None, first: Any = None, today: int = LONG_AFTER, period: str = PERIOD) -> Any:
     found = observations(entries, (), units()) | figure("CITIZENS_IN", period, 1) if found is None else found
     sources = Sources(entries, found, first or {}, UNITS, at_noon(today))
     return dict(Reports().update(sources, ())[period])

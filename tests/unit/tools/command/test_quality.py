@@ -30,11 +30,12 @@ def students() -> list[dict[str, Any]]:
     return [stock("students", quarter, "IN", "bachelor", n) for quarter, n in zip(quarters, GROWING, strict=True)]
 
 
-def snapshot(observations: dict[tuple[str, str], Observation], *references: dict[str, Any], feeds: Any = ()) -> Snapshot:
+def snapshot(observations: dict[tuple[str, str], Observation], *references: Any, feeds: Any = ()) -> Snapshot:
     rows = {key: Published(*o, 7, AT) for key, o in observations.items()}
     entries = {f"reference|{r['period']}|{i}": r for i, r in enumerate(references)} | dict(feeds)
     told = quality_report(entries, observations, period="2025-Q4")
-    return Snapshot(7, AT, {}, rows, [{k: v for k, v in r.items() if k != "measure"} for r in references], {}, {"2025-Q4": told})
+    stated: list[Any] = [{k: v for k, v in r.items() if k != "measure"} for r in references]
+    return Snapshot(7, AT, {}, rows, stated, {}, {"2025-Q4": told})
 
 
 def printed(of: Snapshot) -> str:

@@ -102,8 +102,8 @@ class Engine(NamedTuple):
     """What tally, aggregates, estimates and indicators make of a log, and where it stands then."""
 
     observations: dict[tuple[str, str], Observation]
-    entries: dict[str, dict[str, Any]]
-    estimates: dict[str, dict[str, Any]]
+    entries: dict[str, Any]
+    estimates: dict[str, Any]
     cut: dict[str, int]
     log_time: int
     identity: dict[str, str]

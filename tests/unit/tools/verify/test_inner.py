@@ -9,6 +9,7 @@ import pytest
 from schemas.indicators import units
 from services.shared.statistics.exchange.observation import Observation
 from services.shared.statistics.publication.inner_cells import release_cells
+from services.shared.statistics.publication.release import Confidential
 from tests.unit.tools.verify.log_of import Log, engine
 from tools.verify.compare import Key
 from tools.verify.inner import FEEDS, Inner, inner_cells, inner_differences, is_inner
@@ -56,7 +57,7 @@ def log_of_2025() -> Log:
 @pytest.mark.parametrize("period", ["2025-Q3", "2025-Q4"])
 def test_the_recount_agrees_with_what_the_engine_releases_and_again_after_corrections(tmp_path: Path, period: str) -> None:
     log, hidden_before = log_of_2025(), set[Key]()
-    bodies: list[dict[str, Any]] = []
+    bodies: list[Confidential] = []
     for turn in range(2):
         made = engine(log.records())
         released, body = release_cells(made.entries.values(), period, bodies, units())
@@ -159,8 +160,8 @@ def test_a_cell_that_is_left_out_or_no_longer_hidden_is_found() -> None:
     assert inner_differences(inner, again, {cell("CN", "1"), ("Q.PERMITS_IN_FORCE.CN._T.1._Z", "2025-Q1")}) == (9, [])
 
 
-def groups_released(tables: dict[str, dict[int, int]], bodies: list[dict[str, object]]) -> tuple[Rows, dict[str, object]]:
-    entries = [
+def groups_released(tables: dict[str, dict[int, int]], bodies: list[Confidential]) -> tuple[Rows, Confidential]:
+    entries: list[Any] = [
         {"measure": "violations", "period": "2025", "area": area, "frequencies": {str(t): n for t, n in table.items()}}
         for area, table in tables.items()
     ]
