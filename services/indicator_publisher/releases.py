@@ -1,6 +1,7 @@
 """Releases as the publisher makes them: what is to be frozen or to go out now, and what a release consists of.
 
-Wall clock decides only when a release goes out, never what counts: what it holds is the publication that it was frozen from.
+Two clocks, the publisher's and the database's, decide only when a release goes out, never what counts: what it holds is the
+publication that it was frozen from.
 """
 
 import asyncio
@@ -75,7 +76,7 @@ class Releases:
 
     async def freeze(self, place: Place) -> None:
         """Freeze what was asked for and what the calendar wants now."""
-        now = self._now()
+        now = await self._passed()
         for request in (await self._store.waiting(now)).requests:
             if not self._has(place.known, request.period):
                 await self._store.refuse(request.number, f"nothing has been published for {request.period}")
@@ -91,6 +92,10 @@ class Releases:
             if (due.period, due.final) not in scheduled and self._has(place.known, due.period):
                 await self._freeze(place, due.period, due.final, due.instant, None)
                 scheduled.add((due.period, due.final))
+
+    async def _passed(self) -> datetime:
+        """The instant that both clocks have passed, the publisher's and the database's: one that runs ahead ends no embargo."""
+        return min(await self._store.clock(), self._now())
 
     def _has(self, known: Snapshot, period: str) -> bool:
         if self._periods[0] != known.publication:
@@ -114,7 +119,7 @@ class Releases:
 
         `told`: the annexes with what else a release changes in them.
         """
-        now = self._now()  # read once: if the clock is put back meanwhile, the release still goes out at a moment past its instant
+        now = await self._passed()  # once: if a clock is put back meanwhile, the release still goes out past its instant
         due = (await self._store.waiting(now)).due
         if not due:
             return None

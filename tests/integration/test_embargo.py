@@ -146,6 +146,61 @@ async def test_nothing_of_a_release_is_visible_before_its_instant(
     assert on_it == {f"{series}:2025-Q2" for series in hidden}
 
 
+async def put_back(settings: Settings, behind: timedelta) -> None:
+    """Put the database's clock back: whoever connects after the first time finds this `clock_timestamp` before PostgreSQL's own."""
+    async with await psycopg.AsyncConnection.connect(settings.database(), autocommit=True) as connection:
+        await connection.execute("create schema if not exists clocks")
+        await connection.execute(
+            "create or replace function clocks.clock_timestamp() returns timestamptz language sql as "
+            f"$$ select pg_catalog.clock_timestamp() - interval '{behind.total_seconds():.6f} seconds' $$".encode()
+        )
+        name = connection.info.dbname
+        await connection.execute(f'alter database "{name}" set search_path = clocks, pg_catalog, public'.encode())
+
+
+@pytest.mark.parametrize("late", ["publisher", "database"])
+async def test_an_embargo_ends_when_both_clocks_have_passed_its_instant_in_a_night_without_records(
+    settings: Settings, stages: Stages, late: str
+) -> None:
+    """One clock comes to the instant an hour after the other; nothing comes from the ledgers meanwhile."""
+    early = DUE - timedelta(minutes=30)  # frozen, not due
+    clock = Clock(early)
+    await put_back(settings, utc_now() - early)
+    async with publishing(settings, clock) as task:
+        await stages.cut(1, aggregates(UZ=10))
+        await until(lambda: standing_at(settings, 1), task)
+
+        async def frozen() -> Any:
+            async with ReleaseStore.of(settings) as store:
+                return await store.embargoed()
+
+        async def looked() -> bool:
+            return clock.looks >= seen + LOOKS
+
+        async def public() -> Any:
+            async with ReleaseStore.of(settings) as store:
+                return await store.releases()
+
+        await until(frozen, task)
+        if late == "database":
+            clock.put(DUE + timedelta(minutes=30))
+        else:
+            await put_back(settings, utc_now() - DUE - timedelta(minutes=30))
+        seen = clock.looks
+        await until(looked, task)
+        assert await public() == []
+        if late == "database":
+            await put_back(settings, utc_now() - DUE)
+        else:
+            clock.put(DUE)
+        (released,) = await until(public, task)
+        async with ReleaseStore.of(settings) as store:
+            standing = await store.standing()
+    assert (released.name, released.publication) == (NAME, 2)
+    assert standing is not None
+    assert standing.published_at >= DUE
+
+
 async def test_a_kill_between_the_database_and_the_topic_costs_a_release_nothing(
     settings: Settings, stages: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from services.shared.runtime.process.errors import ConfigurationError, Failure, 
 from services.shared.runtime.process.settings import Settings
 from services.shared.statistics.exchange.observation import Observation
 from services.shared.statistics.publication.quality import NO_RELEASE
+from services.shared.statistics.publication.sdmx_csv import instant
 from tests.chaos.real.proxy import Proxy
 from tests.integration.stages import (
     AGGREGATES,
@@ -260,6 +261,35 @@ async def test_of_two_publishers_the_one_with_old_knowledge_is_refused(database:
             await other.publish(publication(2, 2), None, datetime.now(UTC))
         known = await other.snapshot()
         assert (await other.publish(publication(2, 2), known, datetime.now(UTC))).standing.publication == 2
+
+
+async def test_published_at_rises_as_it_is_printed_whatever_the_clock_does(database: str) -> None:
+    start = datetime.now(UTC).replace(microsecond=999_100)
+    steps = [timedelta(0), timedelta(0), timedelta(microseconds=300), timedelta(hours=-1), timedelta(days=-1), timedelta(seconds=1)]
+    moments: list[datetime] = []
+    async with Store(database) as store:
+        await store.create()
+        known = None
+        for number, step in enumerate(steps, start=1):
+            known = (await store.publish(publication(number, number), known, start + step)).snapshot
+            assert known == await store.snapshot(), "what was returned is what was written"
+            moments.append(known.published_at)
+        printed = [instant(moment) for moment in moments]
+        assert printed == sorted(set(printed))
+        assert timedelta(0) <= moments[0] - start < timedelta(milliseconds=1)
+        assert timedelta(0) <= moments[-1] - start - steps[-1] < timedelta(milliseconds=1), "right again, believed"
+        for number, text in enumerate(printed, start=1):
+            assert await store.publication_at(datetime.fromisoformat(text)) == (number, moments[number - 1], {"f/0": number})
+
+
+async def test_published_at_goes_on_after_one_that_an_earlier_version_wrote_in_microseconds(database: str) -> None:
+    async with Store(database) as store:
+        await store.create()
+        await store.publish(publication(1, 1), None, datetime.now(UTC))
+        old = datetime.now(UTC).replace(microsecond=123_500)
+        await store.connection.execute("update tolqyn.publication set published_at = %s", [old])
+        outcome = await store.publish(publication(2, 2), await store.snapshot(), old - timedelta(hours=1))
+    assert outcome.standing.published_at == old.replace(microsecond=124_000)
 
 
 async def test_a_database_whose_answers_never_come_counts_as_away(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,10 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import psycopg
 from psycopg import sql
@@ -85,6 +86,13 @@ class Database:
     def connection(self) -> "psycopg.AsyncConnection[Any]":
         assert self._connection is not None, "use `async with`"
         return self._connection
+
+    @available
+    async def clock(self) -> datetime:
+        """What the database's own clock says."""
+        row = await (await self.connection.execute("select clock_timestamp()")).fetchone()
+        assert row is not None
+        return cast(datetime, row[0].astimezone(UTC))
 
     def _sql(self, text: str) -> sql.Composed:
         return sql.SQL(text).format(schema=self._schema)

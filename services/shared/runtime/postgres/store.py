@@ -91,6 +91,8 @@ alter table {schema}.annex drop constraint annex_kind_check,
     add constraint annex_kind_check check (kind in (<kinds>));
 """.replace("<kinds>", _KINDS)
 
+TICK = timedelta(milliseconds=1)  # between two publications at the least: a time is printed in milliseconds, and leads back to one
+
 Key = tuple[str, str]
 V = TypeVar("V")
 ReleaseNote = Told | Dates | SeriesRevisions
@@ -247,8 +249,7 @@ class Store(Database):
                 raise Failure("another publisher was here: read its figures first")
             if before is not None and is_behind(new.standing.cut, before.cut):
                 raise Failure("a cut behind the published one cannot be published")
-            if before is not None:  # a clock that was put back must not make two publications the newest of one instant
-                now = max(now, before.published_at + timedelta(microseconds=1))
+            now = _moment_after(before.published_at if before else None, now)
             old, old_annex = (known.observations, annex_of(known)) if known else ({}, {})
             gone, fresh = _difference({k: bare(o) for k, o in old.items()}, new.observations)
             gone_annex, fresh_annex = _difference(old_annex, new.annex)
@@ -308,6 +309,17 @@ class Store(Database):
             ):
                 for row in rows:
                     await copy.write_row((*row, number))
+
+
+def _moment_after(before: datetime | None, now: datetime) -> datetime:
+    """PUBLISHED_AT of what is published `now`: whole milliseconds, not before `now`, and after `before` however clocks were set."""
+    moment = _whole(now + TICK - timedelta(microseconds=1))
+    return moment if before is None else max(moment, _whole(before) + TICK)
+
+
+def _whole(moment: datetime) -> datetime:
+    """Cut off to the millisecond, as it is printed."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _snapshot(number: int, published_at: datetime, cut: Cut, observations: dict[Key, Published], annex: Annex) -> Snapshot:
