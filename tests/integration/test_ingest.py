@@ -8,8 +8,9 @@ import os
 import secrets
 import signal
 import subprocess
+import time
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -19,6 +20,7 @@ from typing import Any
 import aiohttp
 import pytest
 import zstandard
+from prometheus_client import REGISTRY
 
 from schemas.feeds import FEEDS
 from services.shared.feeds.catalogue import RULES
@@ -26,9 +28,10 @@ from services.shared.ingest import http
 from services.shared.ingest.service import serve_feed
 from services.shared.runtime.kafka import clients as kafka
 from services.shared.runtime.kafka import stack_identity
-from services.shared.runtime.kafka.producer import EventProducer
+from services.shared.runtime.kafka.producer import APART, EventProducer
 from services.shared.runtime.kafka.topics import ensure_topics
 from services.shared.runtime.process.api_keys import ApiKeys
+from services.shared.runtime.process.clock_skew import SKEW_SECONDS_MAX
 from services.shared.runtime.process.errors import ConfigurationError
 from services.shared.runtime.process.service import ServiceContext
 from services.shared.runtime.process.settings import Settings
@@ -288,8 +291,8 @@ async def test_a_producer_whose_sequence_is_broken_is_replaced_and_goes_on(stack
     await producer.start()
     away, back = asyncio.Event(), asyncio.Event()
 
-    def tell(answers: bool) -> None:
-        if not answers:
+    def tell(trouble: str) -> None:
+        if trouble:
             away.set()
         elif away.is_set():
             back.set()
@@ -299,7 +302,8 @@ async def test_a_producer_whose_sequence_is_broken_is_replaced_and_goes_on(stack
     assert await producer.send(FEED.topic, [[event]], b"s") == [1]
     # The broker has seen sequence 1; the client skips some, as it does after a batch that was refused for good.
     transactions = producer._producer.client._txn_manager
-    transactions._sequence_numbers[next(iter(transactions._sequence_numbers))] += 5
+    numbers = transactions._sequence_numbers
+    numbers[next(tp for tp in numbers if tp.topic.endswith(FEED.topic))] += 5
     assert await producer.send(FEED.topic, [[event]], b"s") == [0]
     await back.wait()
     assert await producer.send(FEED.topic, [[event]], b"s") == [1]
@@ -307,6 +311,63 @@ async def test_a_producer_whose_sequence_is_broken_is_replaced_and_goes_on(stack
     stopping.set()
     await watching
     await producer.stop()
+
+
+@pytest.mark.parametrize("ahead", [SKEW_SECONDS_MAX + 30, -SKEW_SECONDS_MAX - 30])
+async def test_while_the_clocks_of_edge_and_broker_differ_nothing_is_taken_and_then_it_goes_on_by_itself(
+    stack_settings: Settings, ahead: float
+) -> None:
+    context, off = ServiceContext(FEED.name, stack_settings), 0.0
+    running = asyncio.ensure_future(serve_feed(context, FEED, lambda: time.time() + off))
+
+    async def until(holds: Callable[[], Awaitable[Any]]) -> Any:
+        while not (found := await holds()):
+            assert not running.done(), running.exception()
+            await asyncio.sleep(0.05)
+        return found
+
+    async def health() -> str:
+        async with session.get(service.url + "/health/ready") as response:
+            return (await response.json())["reason"] if response.status == 503 else "ready"
+
+    async def seen() -> float | None:
+        return REGISTRY.get_sample_value("tolqyn_clock_skew_seconds", {"feed": FEED.name})
+
+    async def probes(least: int) -> bool:
+        return len([r for r in await kafka.read_to_end(stack_settings, "stack.v1") if r.key.startswith(b"clock/")]) >= least
+
+    async with aiohttp.ClientSession() as session, asyncio.timeout(2 * READY_SECONDS_MAX):
+        service = Service(stack_settings, session)
+        await until(lambda: asyncio.sleep(0, context.ready))
+        assert (await service.post(ndjson(record(1))))[0] == 207
+        off = ahead
+        status, receipt = await service.post(ndjson(record(2)))
+        assert (status, receipt["accepted"]) == (207, 1), "this acknowledgement shows it"
+        status, problem = await service.post(ndjson(record(3)))
+        assert (status, "clock" in problem["detail"]) == (503, True)
+        assert await seen() == pytest.approx(-ahead, abs=5)
+        assert "clock" in await until(lambda: _not(health, "ready"))
+        body = gzip.compress(ndjson(record(4)))
+        dropped(stack_settings, "held", body, 1)
+        receipt_path = stack_settings.outbox / "knb" / FEED.name / "held.receipt.json"
+        await until(lambda: probes(3))  # the one at the start, and two rounds of looking for agreement
+        assert {r.key for _, r in await service.log()} == {b"knb/c-1", b"knb/c-2"}
+        assert not receipt_path.exists()
+        off = 0.0
+        assert await until(lambda: _not(health, APART)) == "ready"
+        assert (await service.post(ndjson(record(3))))[0] == 207
+        await until(lambda: asyncio.to_thread(receipt_path.exists))
+        assert {r.key for _, r in await service.log()} == {f"knb/c-{i}".encode() for i in (1, 2, 3, 4)}
+        assert await seen() == 0
+    context.stopping.set()
+    await running
+    await context.close()
+
+
+async def _not(what: Callable[[], Awaitable[str]], unwanted: str) -> str:
+    """What it says, or nothing while it says what is not wanted."""
+    said = await what()
+    return "" if said == unwanted else said
 
 
 def dropped(settings: Settings, name: str, body: bytes, records: int) -> None:

@@ -85,7 +85,11 @@ class RecordsEndpoint:
         key = self._authorised(request)
         media_type, encoding = _media_type(request), _encoding(request)
         if not self._ready():
-            raise Problem(503, "the service cannot reach the log just now", AWAY_RETRY_SECONDS)
+            raise Problem(
+                503,
+                "the service takes nothing just now: the log is away, or its clock and the service's differ",
+                AWAY_RETRY_SECONDS,
+            )
         length = request.content_length
         # Packed or of unknown length: it may become as large as any.
         reserved = UNPACKED_BYTES_MAX if encoding or length is None else min(max(length, SUBMISSION_BYTES_MIN), UNPACKED_BYTES_MAX)

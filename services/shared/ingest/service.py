@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 
 from schemas.feeds import Feed
 from services.shared.ingest.edge import Edge
@@ -10,7 +12,7 @@ from services.shared.ingest.inbox import Inbox
 from services.shared.runtime.kafka.producer import EventProducer
 from services.shared.runtime.kafka.stack_identity import check_pseudonym_key
 from services.shared.runtime.kafka.topics import load_topics
-from services.shared.runtime.process import pseudonym_key
+from services.shared.runtime.process import metrics, pseudonym_key
 from services.shared.runtime.process.api_keys import ApiKeys
 from services.shared.runtime.process.errors import Unavailable
 from services.shared.runtime.process.service import ServiceContext, run
@@ -32,26 +34,31 @@ def run_feed(feed: Feed) -> None:
     run(feed.name, main)
 
 
-async def serve_feed(context: ServiceContext, feed: Feed) -> None:
-    """Take submissions until the service stops."""
+async def serve_feed(context: ServiceContext, feed: Feed, clock: Callable[[], float] = time.time) -> None:
+    """Take submissions until the service stops. `clock`: Unix seconds, to be compared with the log's."""
     settings = context.settings
     key = pseudonym_key.load(settings.pseudonym_key_file)
     partitions = load_topics()[feed.topic].partitions
-    producer = EventProducer(settings, f"tolqyn-{feed.name}", context.stopping)
+    producer = EventProducer(settings, f"tolqyn-{feed.name}", context.stopping, clock)
     edge = Edge(feed, key.secret, key.id)
-    endpoint = RecordsEndpoint(edge, ApiKeys(settings.api_keys_file), producer, partitions, lambda: context.ready)
+    metrics.CLOCK_SKEW.labels(feed.name).set_function(lambda: producer.skew.seconds or 0.0)
+
+    def ready() -> bool:
+        return context.ready and not producer.skew.apart  # at once, not when `watch` comes round to it
+
+    endpoint = RecordsEndpoint(edge, ApiKeys(settings.api_keys_file), producer, partitions, ready)
     folders = (settings.inbox, settings.outbox)
-    inbox = Inbox(folders, edge, producer, partitions, lambda: context.ready, context.stopping)
+    inbox = Inbox(folders, edge, producer, partitions, ready, context.stopping)
     endpoint.add_to(context.web)
     await context.serve()
 
-    def tell(answers: bool) -> None:
-        if answers != context.ready:
-            log.info("the broker answers" if answers else "the broker does not answer")
-        if answers:
-            context.set_ready()
+    def tell(trouble: str) -> None:
+        if bool(trouble) == context.ready:
+            log.info(trouble or "the broker answers")
+        if trouble:
+            context.set_not_ready(trouble)
         else:
-            context.set_not_ready("the broker does not answer")
+            context.set_ready()
 
     working: list[asyncio.Future[None]] = []
     try:

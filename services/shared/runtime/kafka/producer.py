@@ -3,22 +3,33 @@
 The idempotent producer never gives a batch up by itself, so a batch that was not acknowledged in time may still reach the log.
 That is why such records are reported as `retry` (resending is always safe), and why their bytes stay counted until it is settled.
 A producer that met an error for good (a sequence broken by a refused batch, say) is replaced by a new one.
+
+Every acknowledgement carries the broker's append time: it is compared with the service's own clock. Before the first one, and while
+the two are too far apart, nothing is sent that would show it: then a probe does, an empty record on `stack.v1` that nobody reads.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 
 from services.shared.runtime.kafka import clients as kafka
+from services.shared.runtime.kafka.stack_identity import TOPIC as PROBE_TOPIC
+from services.shared.runtime.process.clock_skew import ClockSkew
 from services.shared.runtime.process.errors import ConfigurationError, Unavailable
 from services.shared.runtime.process.settings import Settings
 
 ACK_SECONDS_MAX = 20.0  # a broker that restarts is back within ten; senders wait longer than this before they give up on an answer
 PROBE_SECONDS = 2.0  # how soon a lost broker is noticed without traffic, and how soon its return
+PROBE_SCHEMA = b"stack/1"
+LOG_APPEND_TIME = 1  # how the protocol says whose clock a timestamp is of
 PROBE_SECONDS_MAX = 5.0  # a broker that takes longer to name its topics is as good as away
+
+AWAY = "the broker does not answer"
+APART = "this service's clock and the log's are too far apart"
 
 log = logging.getLogger("tolqyn.producer")
 
@@ -26,10 +37,11 @@ Events = Sequence[tuple[bytes, bytes]]
 
 
 class EventProducer:
-    """One service's way to the log. `start`, then `watch` in the background, `send` at will, `stop`."""
+    """One service's way to the log. `start`, then `watch` in the background, `send` at will, `stop`. `clock`: Unix seconds."""
 
-    def __init__(self, settings: Settings, client_id: str, stopping: asyncio.Event) -> None:
-        self._settings, self._stopping = settings, stopping
+    def __init__(self, settings: Settings, client_id: str, stopping: asyncio.Event, clock: Callable[[], float] = time.time) -> None:
+        self._settings, self._client_id, self._stopping, self._clock = settings, client_id, stopping, clock
+        self.skew = ClockSkew()
         self._producer = kafka.LastingProducer(settings, client_id, stopping)
         self._broken = asyncio.Event()
         self.in_flight_bytes = 0  # handed to the client, neither acknowledged nor refused yet
@@ -60,16 +72,19 @@ class EventProducer:
 
     async def _lane(self, name: str, partition: int, events: Events, headers: list[tuple[str, bytes]]) -> int:
         client, acknowledged = self._producer.client, 0
-        sent: list[tuple[asyncio.Future[Any], int]] = []
+        sent: list[tuple[asyncio.Future[Any], int, float]] = []
         try:
             async with asyncio.timeout(ACK_SECONDS_MAX):
                 for batch in _batches(client, events, headers):
+                    at = self._clock()
                     future = await client.send_batch(batch, name, partition=partition)
                     self._count(future, batch.size())
-                    sent.append((future, batch.record_count()))
-                for future, records in sent:
-                    await asyncio.shield(future)
+                    sent.append((future, batch.record_count(), at))
+                for future, records, at in sent:
+                    stored = await asyncio.shield(future)
                     acknowledged += records
+                    if stored.timestamp_type == LOG_APPEND_TIME:
+                        self.skew.note(stored.timestamp / 1000, at, self._clock())
         except (TimeoutError, KafkaTimeoutError):
             log.warning("partition %d of %s: not acknowledged within %.0f s", partition, name, ACK_SECONDS_MAX)
         except KafkaError as error:
@@ -88,17 +103,35 @@ class EventProducer:
 
         future.add_done_callback(settled)
 
-    async def watch(self, tell: Callable[[bool], None]) -> None:
-        """Until the service stops: replace a broken producer, and `tell` whether the broker answers."""
+    async def watch(self, tell: Callable[[str], None]) -> None:
+        """Until the service stops: replace a broken producer, and `tell` what keeps the log from being relied on ("": nothing).
+
+        Raises ConfigurationError if the broker does not stamp what it appends.
+        """
         while not self._stopping.is_set():
             if self._broken.is_set():
-                tell(False)
+                tell(AWAY)
                 await self._replace()
-            tell(await self._answers())
+            tell(await self._state())
             waits = [asyncio.ensure_future(event.wait()) for event in (self._stopping, self._broken)]
             await asyncio.wait(waits, timeout=PROBE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
+
+    async def _state(self) -> str:
+        if not await self._answers():
+            return AWAY
+        if (self.skew.seconds is None or self.skew.apart) and not await self._probe():
+            return AWAY
+        return APART if self.skew.apart else ""
+
+    async def _probe(self) -> bool:
+        """Have the broker stamp a record that counts nowhere; whether it did."""
+        probe = (f"clock/{self._client_id}".encode(), b"")
+        stored = await self.send(PROBE_TOPIC, [[probe]], PROBE_SCHEMA) == [1]
+        if stored and self.skew.seconds is None:
+            raise ConfigurationError(f"topic {self._settings.topic(PROBE_TOPIC)} must have message.timestamp.type=LogAppendTime")
+        return stored
 
     async def _answers(self) -> bool:
         try:

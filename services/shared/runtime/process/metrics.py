@@ -18,6 +18,11 @@ INGEST_REQUEST_SECONDS = Histogram(
     "tolqyn_ingest_request_seconds", "From the first byte of a submission to its answer", ["feed"], buckets=_SECONDS
 )
 INGEST_IN_FLIGHT_BYTES = Gauge("tolqyn_ingest_in_flight_bytes", "Unpacked bytes taken and not yet acknowledged", ["feed"])
+CLOCK_SKEW = Gauge(
+    "tolqyn_clock_skew_seconds",
+    "How far the log's append times are ahead of the ingest service's clock (behind: below 0)",
+    ["feed"],
+)
 INBOX_WAITING = Gauge("tolqyn_inbox_waiting_files", "Files in the inbox, with a manifest, neither taken nor refused yet", ["feed"])
 INBOX_FILES = Counter("tolqyn_inbox_files_total", "Files of the inbox done with, by outcome: taken, refused", ["feed", "outcome"])
 INBOX_READ_BYTES = Counter("tolqyn_inbox_read_bytes_total", "Bytes of files read: once to verify them, once to take them", ["feed"])
@@ -59,6 +64,10 @@ PUBLICATION_TIME = Gauge("tolqyn_publication_timestamp_seconds", "Unix time at w
 PUBLICATION_CHANGES = Counter("tolqyn_publication_changes_total", "Observations changed by publications")
 PUBLICATION_LOG_TIME = Gauge(
     "tolqyn_publication_log_timestamp_seconds", "Unix time of the newest event that the published figures contain"
+)
+PUBLICATION_LOG_AHEAD = Gauge(
+    "tolqyn_publication_log_ahead_seconds",
+    "How far the log's time is ahead of the publisher's or the database's clock while a publication is held back for it, else 0",
 )
 
 # dissemination
