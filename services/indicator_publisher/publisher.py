@@ -23,6 +23,7 @@ from services.shared.runtime.kafka.ledger import LedgerFollower, rest_after
 from services.shared.runtime.postgres.release_store import ReleaseStore
 from services.shared.runtime.postgres.store import Annex, Outcome, Publication, Snapshot, Standing
 from services.shared.runtime.process import metrics
+from services.shared.runtime.process.clock_skew import SKEW_SECONDS_MAX, printed
 from services.shared.runtime.process.errors import ConfigurationError, Unavailable
 from services.shared.runtime.process.release_dates import release_calendar
 from services.shared.runtime.process.service import ServiceContext
@@ -34,6 +35,7 @@ FOLD = 1  # version of the indicators' formulas
 INPUT_FOLD = 3  # version of aggregates and estimates that they understand
 AGGREGATES, ESTIMATES = "aggregates.quarterly.v1", "estimates.informality.v1"
 DATABASE_RETRY_SECONDS = 1.0  # while the database is away
+CLOCKS_LOOK_SECONDS = 1.0  # whether clocks agree again, while a publication is held back: nobody waits longer for it than for a cut
 RELEASE_LOOK_SECONDS = 0.5  # whether a release is asked for or due: it goes out so long after its instant at the most
 
 log = logging.getLogger("tolqyn.publisher")
@@ -89,6 +91,7 @@ class Publisher:
                 self._alignment.adopt(adoption)
             aligned = self._alignment.give()
             if aligned is not None:
+                await self._agree(aligned.mark.log_time)
                 started = time.monotonic()
                 async with self._turn:
                     published = await self._publish(aligned)
@@ -97,6 +100,39 @@ class Publisher:
                     metrics.STAGE_CUTS.labels("indicator-publisher").inc()
                     metrics.STAGE_SECONDS.labels("indicator-publisher").observe(took)
                     await asyncio.sleep(rest_after(took))
+
+    async def _agree(self, log_time: int) -> None:
+        """Wait while the log's time (Unix milliseconds) is too far ahead of the publisher's clock or of the database's.
+
+        One of them is wrong then, and what is published cannot be taken back. Releases that are frozen still go out.
+        """
+        held = False
+        while (clock := await self._earlier_clock()) is not None:
+            ahead = log_time / 1000 - clock.timestamp()
+            if ahead <= SKEW_SECONDS_MAX:
+                break
+            if not held:
+                said = printed(log_time / 1000), printed(clock.timestamp()), ahead
+                log.warning("the log's time is %s, the publisher's or the database's clock says %s, %.0f s less: held back", *said)
+            held = True
+            metrics.PUBLICATION_LOG_AHEAD.set(ahead)
+            self._context.set_not_ready("the log's time is too far ahead of the publisher's clock or the database's")
+            await asyncio.sleep(CLOCKS_LOOK_SECONDS)
+        if held and clock is not None:
+            log.info("the clocks agree with the log's time again: publishing goes on")
+            metrics.PUBLICATION_LOG_AHEAD.set(0)
+            self._context.set_ready()
+
+    async def _earlier_clock(self) -> datetime | None:
+        """Of the publisher's clock and the database's the one that says less; waits for the database. None: the service stops."""
+        async with self._turn:
+            while not self._context.stopping.is_set():
+                try:
+                    return min(await self._store.clock(), self._now())
+                except Unavailable as error:
+                    log.warning("%s", error)
+                    await self._connect()
+        return None
 
     async def _release(self) -> None:
         """Freeze releases and make them public, as the calendar wants it and as operators ask."""

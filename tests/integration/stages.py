@@ -4,8 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+
+import psycopg
 
 from services.indicator_publisher.publisher import INPUT_FOLD, Publisher, utc_now
 from services.shared.runtime.kafka import clients as kafka
@@ -54,8 +56,9 @@ class Stages:
         for owner in self._owners.values():
             await owner.stop()
 
-    async def write(self, topic: str, cut: int, entries: Entries, identity: str = "hash") -> None:
-        position = Position({"f/0": cut}, cut, {"f/0": f"{identity}{cut}"})
+    async def write(self, topic: str, cut: int, entries: Entries, identity: str = "hash", log_time: int | None = None) -> None:
+        """`log_time`: Unix milliseconds; by default long ago."""
+        position = Position({"f/0": cut}, cut if log_time is None else log_time, {"f/0": f"{identity}{cut}"})
         old = self._standing.get(topic)
         if old is None:
             assert await self._owners[topic].own(0, entries, position) is None
@@ -82,6 +85,18 @@ async def publishing(settings: Settings, now: Callable[[], datetime] = utc_now) 
         context.stopping.set()
         if not task.done():
             await task
+
+
+async def put_back(settings: Settings, behind: timedelta) -> None:
+    """Put the database's clock back: whoever connects after the first time finds this `clock_timestamp` before PostgreSQL's own."""
+    async with await psycopg.AsyncConnection.connect(settings.database(), autocommit=True) as connection:
+        await connection.execute("create schema if not exists clocks")
+        await connection.execute(
+            "create or replace function clocks.clock_timestamp() returns timestamptz language sql as "
+            f"$$ select pg_catalog.clock_timestamp() - interval '{behind.total_seconds():.6f} seconds' $$".encode()
+        )
+        name = connection.info.dbname
+        await connection.execute(f'alter database "{name}" set search_path = clocks, pg_catalog, public'.encode())
 
 
 async def until(holds: Callable[[], Awaitable[Any]], task: "asyncio.Task[None] | None" = None) -> Any:

@@ -20,7 +20,7 @@ from services.shared.runtime.postgres.vintages import vintages
 from services.shared.runtime.process.errors import Failure
 from services.shared.runtime.process.settings import Settings
 from services.shared.statistics.publication.sdmx_csv import to_csv
-from tests.integration.stages import INDICATORS, Stages, arrivals, on_topic, publishing, standing_at, until
+from tests.integration.stages import INDICATORS, Stages, arrivals, on_topic, publishing, put_back, standing_at, until
 from tools.command import release as command
 
 DUE = datetime(2025, 8, 14, 4, tzinfo=UTC)  # 2025-Q2 provisional by the bundled calendar: 09:00 in Almaty
@@ -144,18 +144,6 @@ async def test_nothing_of_a_release_is_visible_before_its_instant(
     assert "Q.PERMITS_IN_FORCE.CN._T.2._Z" in hidden
     on_it = {key for key, value in (await on_topic(settings)).items() if value is None}
     assert on_it == {f"{series}:2025-Q2" for series in hidden}
-
-
-async def put_back(settings: Settings, behind: timedelta) -> None:
-    """Put the database's clock back: whoever connects after the first time finds this `clock_timestamp` before PostgreSQL's own."""
-    async with await psycopg.AsyncConnection.connect(settings.database(), autocommit=True) as connection:
-        await connection.execute("create schema if not exists clocks")
-        await connection.execute(
-            "create or replace function clocks.clock_timestamp() returns timestamptz language sql as "
-            f"$$ select pg_catalog.clock_timestamp() - interval '{behind.total_seconds():.6f} seconds' $$".encode()
-        )
-        name = connection.info.dbname
-        await connection.execute(f'alter database "{name}" set search_path = clocks, pg_catalog, public'.encode())
 
 
 @pytest.mark.parametrize("late", ["publisher", "database"])

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import logging
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
 from services.indicator_publisher.publisher import FOLD
 from services.shared.runtime.kafka import clients as kafka
@@ -15,6 +17,7 @@ from services.shared.runtime.kafka.ledger import LedgerFollower
 from services.shared.runtime.postgres import database as database_module
 from services.shared.runtime.postgres.release_store import ReleaseStore
 from services.shared.runtime.postgres.store import Publication, Snapshot, Standing, Store
+from services.shared.runtime.process.clock_skew import SKEW_SECONDS_MAX
 from services.shared.runtime.process.errors import ConfigurationError, Failure, Unavailable
 from services.shared.runtime.process.settings import Settings
 from services.shared.statistics.exchange.observation import Observation
@@ -34,10 +37,12 @@ from tests.integration.stages import (
     held,
     on_topic,
     publishing,
+    put_back,
     standing_at,
     until,
 )
 
+LOOKS = 8  # of the publisher at its clock: more than it takes to publish
 TOTAL = "Q.ARRIVALS._T._T._T._Z"
 
 
@@ -243,6 +248,59 @@ async def test_a_log_that_is_not_the_published_one_stops_the_publisher(settings:
         with pytest.raises(ConfigurationError, match="is not the one"):
             await asyncio.wait_for(asyncio.shield(task), SECONDS_MAX)
     assert (await figures(settings))[f"{TOTAL}:2025-Q2"] == 10
+
+
+@pytest.mark.parametrize("behind", ["publisher", "database"])
+async def test_a_publication_whose_log_is_ahead_of_a_clock_is_held_back_until_that_clock_is_right(
+    settings: Settings, stages: Stages, behind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    back = {"publisher": timedelta(0), "database": timedelta(0)}
+    looks = 0
+
+    def own_clock() -> datetime:
+        nonlocal looks
+        looks += 1
+        return datetime.now(UTC) - back["publisher"]
+
+    async def put(by: timedelta) -> None:
+        back[behind] = by
+        await put_back(settings, back["database"])
+
+    async def ready(wanted: int) -> bool:
+        return REGISTRY.get_sample_value("tolqyn_ready", {"service": "indicator-publisher"}) == wanted
+
+    async def looked() -> bool:
+        return looks >= seen + LOOKS
+
+    def log_time() -> int:
+        return int(datetime.now(UTC).timestamp() * 1000)
+
+    async def cut(number: int, at: int) -> None:
+        for topic, entries in ((AGGREGATES, arrivals(UZ=number)), (ESTIMATES, {})):
+            await stages.write(topic, number, entries, log_time=at)
+
+    await put(timedelta(0))
+    async with publishing(settings, own_clock) as task:
+        await put(timedelta(seconds=SKEW_SECONDS_MAX - 30))
+        await cut(1, log_time())
+        await until(lambda: standing_at(settings, 1), task)
+        await put(timedelta(seconds=SKEW_SECONDS_MAX + 60))
+        await cut(2, log_time())
+        await until(lambda: ready(0), task)
+        seen = looks
+        await until(looked, task)
+        assert await standing_at(settings, 1) is not None
+        ahead = REGISTRY.get_sample_value("tolqyn_publication_log_ahead_seconds")
+        assert ahead is not None
+        assert SKEW_SECONDS_MAX < ahead <= SKEW_SECONDS_MAX + 60
+        assert await ready(0)
+        await put(timedelta(0))
+        await until(lambda: standing_at(settings, 2), task)
+        await until(lambda: ready(1), task)
+    assert REGISTRY.get_sample_value("tolqyn_publication_log_ahead_seconds") == 0
+    said = [r.getMessage() for r in caplog.records if r.name == "tolqyn.publisher" and "log's time" in r.getMessage()]
+    assert [line.endswith("held back") for line in said] == [True, False], "each once"
 
 
 # --- the store by itself -----------------------------------------------------------------------------------------------------
