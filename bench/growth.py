@@ -29,6 +29,7 @@ from bench.topic import FEED, TOPIC, fill, named
 from services.shared.runtime.kafka.topics import load_topics
 from services.shared.runtime.process.errors import Failure
 from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.log_time import NOTHING_YET
 from services.shared.statistics.folding.contribution import NEVER, ZERO, pack
 from services.shared.statistics.folding.index import Run, filter_of, next_merge
 from services.tally.run_store import LAYOUT, Manifest, RunStore
@@ -121,7 +122,7 @@ def index(folder: Path, records: int) -> None:
                 sizes[start:] = [sum(sizes[start:])]
         sizes.append(records // partitions - sum(sizes))
         files = [store.add(_run(rng, size)) for size in sizes if size]
-        store.commit(Manifest(LAYOUT, FOLD, 0, 0, "", -1, ["", "arrival|UZ|UZ|employment"], files, [0, 0]))
+        store.commit(Manifest(LAYOUT, FOLD, 0, *NOTHING_YET, "", -1, ["", "arrival|UZ|UZ|employment"], files, [0, 0]))
         store.close()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from services.shared.feeds.feed import FeedRules
 from services.shared.statistics.exchange.ledger_set import Changes
+from services.shared.statistics.exchange.log_time import NOTHING_YET, log_time_after
 from services.shared.statistics.exchange.records import Records, distinct_values
 from services.shared.statistics.folding.contribution import ZERO, Counts, Integers, count, merge, slot_days
 from services.shared.statistics.folding.fold import Resolved, resolve
@@ -48,7 +49,7 @@ class PartitionFold:
         self.fresh: list[Run] = []
         self._counts: list[Counts] = [ZERO, *(run.counts for run in self.saved)]  # their sum; added up when it is asked for
         self.offset = 0
-        self.log_time = 0
+        self.time = NOTHING_YET
         self.last_offset = -1
         self.record_hash = ""
         self._touched: list[Integers] = []
@@ -68,7 +69,7 @@ class PartitionFold:
             self._merge_fresh(begin)
         self.offset = records.offsets[-1] + 1
         self.last_offset = records.offsets[-1]
-        self.log_time = max(self.log_time, *distinct_values(records.timestamps))
+        self.time = log_time_after(self.time, records)
         self.record_hash = record_hash(records, len(records.offsets) - 1)
         return Effect(
             counted,
@@ -99,6 +100,11 @@ class PartitionFold:
         start = next_merge([len(run.high) for run in self.fresh[begin:]])
         if start is not None:
             self.fresh[begin + start :] = [merge_runs(self.fresh[begin + start :])]
+
+    @property
+    def log_time(self) -> int:
+        """The log's time of the partition, ms; 0: none."""
+        return self.time.newest
 
     @property
     def counts(self) -> Counts:

@@ -34,6 +34,7 @@ class Manifest(NamedTuple):
     fold: int
     offset: int
     log_time: int
+    stamped: bool
     record_hash: str
     last_offset: int
     cells: list[str]
@@ -41,7 +42,7 @@ class Manifest(NamedTuple):
     recent: list[int]  # two numbers: about how many records the last ones are, and how many of them were unreadable
 
 
-LAYOUT = 2
+LAYOUT = 3
 
 
 class RunStore:

@@ -16,6 +16,7 @@ from services.shared.runtime.kafka.ledger import LedgerOwner, Position
 from services.shared.runtime.process import metrics
 from services.shared.runtime.process.errors import ConfigurationError
 from services.shared.runtime.process.service import ServiceContext
+from services.shared.statistics.exchange.log_time import LogTime
 from services.shared.statistics.exchange.records import Records
 from services.shared.statistics.folding.index import merge_runs, next_merge
 from services.tally.partition import Effect, PartitionFold, record_hash
@@ -249,7 +250,7 @@ class TallyWorker:
                 await self._check_identity(number, manifest, end)
                 fold = PartitionFold(self._rules, manifest.cells, runs)
                 fold.offset, fold.last_offset = manifest.offset, manifest.last_offset
-                fold.log_time, fold.record_hash = manifest.log_time, manifest.record_hash
+                fold.time, fold.record_hash = LogTime(manifest.log_time, manifest.stamped), manifest.record_hash
                 return _Partition(fold, store, manifest.runs, Recent(*manifest.recent))
         except StateLost as lost:
             log.warning("%s/%d: %s; folding the log again", self._events, number, lost)
@@ -303,7 +304,7 @@ def _save_state(part: _Partition) -> None:
             LAYOUT,
             FOLD,
             fold.offset,
-            fold.log_time,
+            *fold.time,
             fold.record_hash,
             fold.last_offset,
             fold.cells.texts,

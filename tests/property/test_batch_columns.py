@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.shared.runtime.kafka import batch_columns
 from services.shared.runtime.kafka.batch_columns import COUNT_AT, WholeBatch, opened
-from services.shared.statistics.exchange.records import Records, Texts
+from services.shared.statistics.exchange.records import Records, Stretches, Texts
 
 SCHEMA = [("schema", b"border-crossings/1")]
 NONE, GZIP, LZ4, ZSTD = 0, 1, 3, 4
@@ -22,12 +22,33 @@ objects = st.one_of(
     st.binary(max_size=200).map(lambda text: b"{" + text + b"}"),
     st.sampled_from([b"}", b"{}", b"{}}", b'{"a":{}}\x02\x0cschema$border-crossings/1}', b"{}\x00}", b'{"a":"}\x02\x0cschema"}']),
 )
+STAMPS = [b"1800000000000", b"1800000000001", b"1700000000000"]
+# One sending has one stamp; foreign ones may be of another length, stand elsewhere or change within a batch.
+sent = st.sampled_from([[("schema", b"border-crossings/1"), ("stamped", stamp)] for stamp in STAMPS])
+odd_headers = st.sampled_from(
+    [
+        [],
+        [("x", None)],
+        [*SCHEMA, ("stamped", None)],
+        [*SCHEMA, ("stamped", b"18")],
+        [*SCHEMA, ("stamped", b"}}}}}}}}}}}}}")],
+        [("stamped", STAMPS[0]), *SCHEMA],
+        [*SCHEMA, ("stamped", STAMPS[0]), ("y", b"")],
+        [("stamped", STAMPS[1])],
+        [("schema", b"border-crossings/2"), ("stamped", STAMPS[0])],
+    ]
+)
 odd = st.one_of(objects, st.none(), st.binary(max_size=5))
 usual_row = st.tuples(st.binary(max_size=140), objects, st.just(SCHEMA), st.integers(0, 10**6))
+stamped_row = st.tuples(st.binary(max_size=140), objects, sent, st.integers(0, 10**6))
 odd_row = st.tuples(
-    st.one_of(st.none(), st.binary(max_size=3)), odd, st.sampled_from([SCHEMA, [], [("x", None)]]), st.integers(-(10**12), 10**12)
+    st.one_of(st.none(), st.binary(max_size=3)), odd, st.one_of(st.just(SCHEMA), sent, odd_headers), st.integers(-(10**12), 10**12)
 )
-rows = st.one_of(st.lists(usual_row, min_size=1, max_size=90), st.lists(st.one_of(usual_row, odd_row), min_size=1, max_size=6))
+rows = st.one_of(
+    st.lists(usual_row, min_size=1, max_size=90),
+    st.lists(stamped_row, min_size=1, max_size=90),
+    st.lists(st.one_of(usual_row, stamped_row, odd_row), min_size=1, max_size=6),
+)
 batches = st.lists(
     st.tuples(rows, st.sampled_from([NONE, LZ4, ZSTD, LZ4, ZSTD, GZIP]), st.integers(0, 3), st.booleans()), min_size=1, max_size=4
 )
@@ -73,19 +94,26 @@ def test_columns_hold_what_aiokafka_reads_record_by_record(parts, start: int) ->
 
 @given(
     st.lists(
-        st.tuples(st.lists(usual_row, min_size=1, max_size=90), st.sampled_from([NONE, LZ4, ZSTD]), st.just(0), st.just(True)),
+        st.tuples(
+            st.lists(usual_row, min_size=1, max_size=90), sent, st.sampled_from([NONE, LZ4, ZSTD]), st.just(0), st.just(True)
+        ),
         min_size=1,
         max_size=4,
-    )
+    ),
+    st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
-def test_what_an_ingest_service_writes_is_read_as_columns(parts) -> None:  # type: ignore[no-untyped-def]
+@settings(max_examples=100, deadline=None)
+def test_what_an_ingest_service_writes_is_read_as_columns(parts, stamped: bool) -> None:  # type: ignore[no-untyped-def]
     rows = [
-        ([(key, b'{"n":%d}' % len(value), headers, time) for key, value, headers, time in part], *rest) for part, *rest in parts
+        ([(key, b'{"n":%d}' % len(value), stamp if stamped else SCHEMA, time) for key, value, _, time in part], *rest)
+        for part, stamp, *rest in parts
     ]
     found = opened(fetched(log(rows), 0))
     assert found is not None
     assert isinstance(found.values, Texts)
+    assert isinstance(found.headers, Stretches)
+    assert len(found.headers.values) <= len(parts)
+    assert found.as_lists() == one_by_one(log(rows), 0)
 
 
 @pytest.mark.parametrize("codec", [LZ4, ZSTD])

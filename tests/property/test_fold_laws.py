@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.shared.feeds.catalogue import RULES
+from services.shared.statistics.exchange.log_time import LogTime
 from services.shared.statistics.exchange.records import Records
 from services.shared.statistics.folding.fold import UNNUMBERED
 from services.shared.statistics.folding.index import merge_runs
@@ -235,9 +236,7 @@ def test_a_fold_resumed_from_disk_equals_one_that_never_stopped(log: list[dict[s
         run = first.fresh_run()
         files = [store.add(run)] if run is not None else []
         store.commit(
-            Manifest(
-                LAYOUT, 1, first.offset, first.log_time, first.record_hash, first.last_offset, first.cells.texts, files, [0, 0]
-            )
+            Manifest(LAYOUT, 1, first.offset, *first.time, first.record_hash, first.last_offset, first.cells.texts, files, [0, 0])
         )
         store.close()
         store.open()
@@ -245,7 +244,8 @@ def test_a_fold_resumed_from_disk_equals_one_that_never_stopped(log: list[dict[s
         assert loaded is not None
         manifest, runs = loaded
         second = PartitionFold(RULES["border-crossings"], manifest.cells, runs)
-        second.offset = manifest.offset
+        second.offset, second.time = manifest.offset, LogTime(manifest.log_time, manifest.stamped)
+        assert second.time == first.time
         second.fold(records(log[split:], split))
         assert second.all_sheets() == folded(log, set()).all_sheets()
         store.close()

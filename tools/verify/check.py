@@ -163,6 +163,6 @@ async def _counted(settings: Settings, cut: Cut, identity: Mapping[str, str], sa
 def _count(recount: Recount, raw: RawPartition, name: str, identity: str, say: Say) -> None:
     if raw.last_hash != identity:
         raise Failure(f"the log of {name} is not the one that was published from: another record stands before the cut")
-    recount.count(raw.feed, raw.files, raw.newest_append)
+    recount.count(raw.feed, raw.files, raw.log_time)
     raw.discard()
     say(f"{name}: {raw.records:,} records")

@@ -11,17 +11,21 @@ from tools.verify.strict_json import PLAIN, plain_object
 
 _MAJOR = re.compile(rb"[0-9]{1,9}")
 MAJOR = 1  # of the record contract that the SQL knows
+CLOCKS_APART_MINUTES = 5  # at most, of broker and edge, for an append time to be the log's time
+_MILLISECONDS = re.compile(rb"[0-9]{1,15}")
+_NEVER = -(10**15)  # ms; no append time is near it
 
 
 class RawPartition:
-    """Parquet files of one partition's records in log order, with what must be known of the whole: append time, last record."""
+    """Parquet files of one partition's records in log order, with what must be known of the whole: the log's time, last record."""
 
     def __init__(self, feed: str, folder: Path) -> None:
         self.feed, self._folder = feed, folder
         folder.mkdir()
         self.files: list[Path] = []
         self.records = 0
-        self.newest_append = 0  # ms
+        self.log_time = 0  # ms; the newest append time that a stamp confirms, or that stands before all stamps
+        self._stamps_begun = False
         self.last_hash = ""  # tells the last record apart from any other, as the publication's identity does
 
     def add(self, records: Records) -> None:
@@ -31,8 +35,19 @@ class RawPartition:
         frame.write_parquet(path, compression="lz4", statistics=False)
         self.files.append(path)
         self.records += frame.height
-        self.newest_append = max(self.newest_append, *records.timestamps)
+        self._note_time(records)
         self.last_hash = _hash_of_last(records)
+
+    def _note_time(self, records: Records) -> None:
+        said = {headers: _stamp(headers) for headers in set(records.headers)}
+        frame = pl.DataFrame(
+            {"appended": records.timestamps, "stamp": [said[headers] for headers in records.headers]},
+            schema={"appended": pl.Int64, "stamp": pl.Int64},
+        )
+        begun = pl.lit(True) if self._stamps_begun else pl.col("stamp").is_not_null().cum_max()
+        near = (pl.col("appended") - pl.col("stamp")).abs() <= CLOCKS_APART_MINUTES * 60_000
+        self.log_time = max(self.log_time, *frame.filter(pl.coalesce(near, ~begun))["appended"].top_k(1).to_list(), 0)
+        self._stamps_begun = self._stamps_begun or frame["stamp"].count() > 0
 
     def discard(self) -> None:
         """Delete the files."""
@@ -99,6 +114,14 @@ def _schema_problem(feed: str, headers: Headers) -> str | None:
     if name != feed.encode() or not _MAJOR.fullmatch(major) or int(major) < MAJOR:
         return "unknown_schema"
     return "newer_schema" if int(major) > MAJOR else None
+
+
+def _stamp(headers: Headers) -> int | None:
+    """What the first header `stamped` says, ms; _NEVER where that cannot be read; None without such a header."""
+    for name, value in headers:
+        if name == "stamped":
+            return int(value) if _MILLISECONDS.fullmatch(value or b"") else _NEVER
+    return None
 
 
 def _hash_of_last(records: Records) -> str:

@@ -65,7 +65,7 @@ class Recount:
         self.database = duckdb.connect(":memory:", config=config)
         self.database.execute(sql("rules"))
         self.database.execute(sql("tables"))
-        self._newest_append = 0
+        self._log_time = 0
 
     def close(self) -> None:
         self.database.close()
@@ -76,9 +76,9 @@ class Recount:
         self.database.execute(f"CREATE OR REPLACE TEMP VIEW raw AS SELECT * FROM read_parquet([{names}])")
         self.database.execute(sql(feed))
 
-    def count(self, feed: str, files: list[Path], newest_append: int) -> None:
-        """Add one partition. `newest_append`: its newest append time, ms; of the cut, whatever its records are worth."""
-        self._newest_append = max(self._newest_append, newest_append)
+    def count(self, feed: str, files: list[Path], log_time: int) -> None:
+        """Add one partition. `log_time`: its time by its own records, ms, whatever these are worth."""
+        self._log_time = max(self._log_time, log_time)
         if not files:
             return
         self.read(feed, files)
@@ -102,7 +102,7 @@ class Recount:
 
     def figures(self) -> Figures:
         """Every figure of the cut."""
-        now = self.local_day(self._newest_append)  # by the log's own time
+        now = self.local_day(self._log_time)  # by the log's own time
         self._spans()
         self.counts(now)
         self.database.execute(sql("derived"))
@@ -127,10 +127,10 @@ class Recount:
     def inner(self, period: str, log_time: int) -> list[tuple[str, str, str, str, str, int]]:
         """(freq, indicator, area, category, period, count) of the inner cells of a quarter's release.
 
-        `log_time`: append time of the cut's newest record, ms, if feeds were left out that are not needed for these.
+        `log_time`: that of the whole cut, ms, if feeds were left out that are not needed for these.
         """
         self._spans()
-        self.counts(self.local_day(max(log_time, self._newest_append)))
+        self.counts(self.local_day(max(log_time, self._log_time)))
         self._run("inner", period=period)
         return self._rows("SELECT freq, indicator, area, category, period, n FROM inner_cell")
 

@@ -26,6 +26,7 @@ TESTS = (  # of the engine; the ledger's integration test starts a broker
     "tests/property/test_fold_laws.py",
     "tests/property/test_index_laws.py",
     "tests/unit/tally",
+    "tests/unit/statistics/test_log_time.py",
     "tests/unit/test_ledger_follower.py",
     "tests/chaos/test_found_by_seeds.py",
     "tests/integration/test_ledger.py",

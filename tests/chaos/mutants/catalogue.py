@@ -9,6 +9,7 @@ PARTITION = "services/tally/partition.py"
 DECODE = "services/tally/decode.py"
 STORE = "services/tally/run_store.py"
 FOLD = "services/shared/statistics/folding/fold.py"
+LOG_TIME = "services/shared/statistics/exchange/log_time.py"
 INDEX = "services/shared/statistics/folding/index.py"
 LETTERS = "services/shared/runtime/kafka/dead_letters.py"
 PUBLISHER = "services/indicator_publisher/publisher.py"
@@ -70,6 +71,18 @@ MUTANTS = (
     Mutant(
         "what has no version overtakes what has one, in a batch of its own",
         ((FOLD, " | (otherwise & unnumbered)", " | (~same_content & unnumbered)"),),
+    ),
+    Mutant(
+        "the log's time is unconfirmed (test_one_record_under_a_wrong_clock_moves_nothing)",
+        ((LOG_TIME, "if counts and appended > newest:", "if appended > newest:"),),
+    ),
+    Mutant(
+        "what has no stamp says the time after the first stamp, too",
+        ((LOG_TIME, "counts = not stamped", "counts = True"),),
+    ),
+    Mutant(
+        "a restart forgets that the log has stamps",
+        ((WORKER, "LogTime(manifest.log_time, manifest.stamped)", "LogTime(manifest.log_time, False)"),),
     ),
     Mutant(
         "a new version is added, the old one not taken back",

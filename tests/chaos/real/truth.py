@@ -186,6 +186,7 @@ class Truth:
         self._best: dict[tuple[str, bytes], Read] = {}
         self._standing: dict[str, Counter[Content]] = defaultdict(Counter)
         self._log_time = 0
+        self._stamped: set[str] = set()  # partitions in which the edge has said the time
         self.effects: Counter[str] = Counter()
         self.dead: dict[tuple[str, int], str] = {}
 
@@ -201,7 +202,8 @@ class Truth:
 
     def _take(self, name: str, record: Record) -> None:
         feed = name.partition("/")[0]
-        self._log_time = max(self._log_time, record.appended)
+        if self._confirmed(name, record):
+            self._log_time = max(self._log_time, record.appended)
         read = judge(feed, record)
         if isinstance(read, str):
             self._set_aside(name, record, read)
@@ -220,6 +222,14 @@ class Truth:
                 self._standing[feed][best.content] -= 1
             if read.content:
                 self._standing[feed][read.content] += 1
+
+    def _confirmed(self, name: str, record: Record) -> bool:
+        """Whether the edge's clock, too, said the time at which the record was appended, to five minutes."""
+        stamp = dict(reversed(record.headers)).get("stamped")
+        if stamp is None:
+            return name not in self._stamped  # the log is of version 1 until then
+        self._stamped.add(name)
+        return stamp.isdigit() and abs(int(stamp) - record.appended) <= 5 * 60_000
 
     def _set_aside(self, name: str, record: Record, reason: str) -> None:
         self.effects["set aside"] += 1

@@ -9,12 +9,14 @@ VERSIONS = 4
 VARIANTS = 4  # different contents that one version is sent with
 DAYS = ("2025-06-29", "2025-06-30", "2025-07-01")
 OFFENCE_DAYS = ("2024-12-31", "2025-01-01", "2025-07-01")
+MINUTES_APART = (-5, 0, 0, 0, 0, 0, 1, 5, 6, 60 * 24 * 40, -60 * 24 * 40)  # the edge's clock from the broker's; five are the limit
+NO_TIMES = (b"", b"soon", b"-5", b"1.7e12", b"9" * 400, "\u0661".encode())
 PERSONS = ("0" * 32, "1" * 32)  # few, so that one is found several times, under two citizenships too
 RUBBISH: tuple[bytes | None, ...] = (b"{not json", None, b'{"version":1,"action":"record"}x')
 
 
 def event(feed: str, partition: int, rng: random.Random) -> tuple[bytes, bytes | None, tuple[tuple[str, bytes], ...]]:
-    """(key, value, headers) of one record."""
+    """(key, value, headers but for the time of sending) of one record."""
     number, version = rng.randrange(RECORDS_PER_PARTITION), rng.randrange(1, VERSIONS + 1)
     key = f"agency/{partition}-{number}".encode()
     headers = (("schema", f"{feed}/1".encode()),)
@@ -47,3 +49,13 @@ def event(feed: str, partition: int, rng: random.Random) -> tuple[bytes, bytes |
         if content.random() < 0.3:
             body["revoked_on"] = content.choice(["2025-07-01", "2025-08-01"])
     return key, orjson.dumps(body), headers
+
+
+def stamp(now_ms: int, rng: random.Random) -> tuple[tuple[str, bytes], ...]:
+    """The header that says when the edge sent it, by a clock that is right or wrong; nothing from an edge that says no time."""
+    luck = rng.random()
+    if luck < 0.1:
+        return ()
+    if luck < 0.2:
+        return (("stamped", rng.choice(NO_TIMES)),)
+    return (("stamped", b"%d" % (now_ms + 60_000 * rng.choice(MINUTES_APART) + rng.choice((0, 0, -1, 1)))),)

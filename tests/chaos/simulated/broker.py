@@ -64,12 +64,16 @@ class Broker:
         self.epoch += 1
         self.topics = {topic: [Partition() for _ in range(count)] for topic, count in self.counts.items()}
 
+    @property
+    def now_ms(self) -> int:
+        return self.clock_ms + int(self.loop.now * 1000)
+
     def jump_clock(self) -> None:
         self.clock_ms += self.rng.randrange(-CLOCK_JUMP_MS_MAX, CLOCK_JUMP_MS_MAX)
 
     def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         log = self.topics[topic][partition]
-        record = Record(topic, partition, log.end, self.clock_ms + int(self.loop.now * 1000), key, value, headers)
+        record = Record(topic, partition, log.end, self.now_ms, key, value, headers)
         log.records.append(record)
         log.end += 1
         self.on_append(record)

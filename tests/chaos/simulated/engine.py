@@ -125,7 +125,7 @@ class Checker:
         if held != wanted:
             raise Wrong(f"{adoption.topic}/{adoption.partition} at {mark.cut}: {differences(held, wanted)}")
         if mark.log_time != oracle.log_time(mark.cut):
-            raise Wrong(f"{adoption.topic}/{adoption.partition} at {mark.cut}: the time of the newest record is another")
+            raise Wrong(f"{adoption.topic}/{adoption.partition} at {mark.cut}: the log's time is another")
 
 
 class CheckedStage:
@@ -261,7 +261,7 @@ def decode_once(rules: FeedRules, cells: decode.Cells, records: Records) -> deco
     rows, unreadable = [], []
     for place in range(len(records.offsets)):
         record = Records(*([column[place]] for column in records))  # type: ignore[arg-type]
-        known = (rules.feed, *record.keys, *record.values, *record.headers)
+        known = (rules.feed, *record.keys, *record.values, dict(record.headers[0])["schema"])
         if known not in _KNOWN:
             _KNOWN[known] = _decode_alone(rules, record)
         *row, text, contribution, reason = _KNOWN[known]

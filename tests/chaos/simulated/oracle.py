@@ -128,7 +128,21 @@ def fold(feed: str, records: list[Record]) -> Truth:
             letters.add(place)
             beside[_day_and_flow(feed, read[1] or known[1], "~conflict")] += 1
     sheets = _year_sheets(best) if feed == "migration-violations" else _sheets(best, beside)
-    return Truth(sheets, letters, max((r.timestamp for r in records), default=0))
+    return Truth(sheets, letters, _log_time(records))
+
+
+def _log_time(records: list[Record]) -> int:
+    """The newest append time that the edge's stamp is within five minutes of; before the first stamp, the newest of all."""
+    newest, any_stamp = 0, False
+    for record in records:
+        stamps = [value for name, value in record.headers if name == "stamped"]
+        any_stamp = any_stamp or bool(stamps)
+        confirmed = not any_stamp
+        if stamps and stamps[0].isdigit():
+            confirmed = abs(int(stamps[0]) - record.timestamp) <= 300_000
+        if confirmed:
+            newest = max(newest, record.timestamp)
+    return newest
 
 
 def _read(feed: str, record: Record) -> tuple[int, Content | None] | None:

@@ -6,6 +6,7 @@ stopped, every ledger and the publication come to the log's end within a bounded
 
 import asyncio
 import logging
+import math
 import random
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ from services.quarterly_aggregates import stage as aggregates
 from services.shared.statistics.exchange.ledger_set import MARK_KIND, Cut, EntrySet, LedgerReader, Mark
 from services.tally import worker
 from tests.chaos.simulated import disk
-from tests.chaos.simulated.agency import event
+from tests.chaos.simulated.agency import event, stamp
 from tests.chaos.simulated.broker import Broker
 from tests.chaos.simulated.clients import Luck
 from tests.chaos.simulated.engine import AGGREGATES, ESTIMATES, INDICATORS, LETTERS, QUALITY, Context, Engine
@@ -79,6 +80,8 @@ class World:
         self.broker = Broker(self.loop, topics, list(self.ledgers))
         self.luck = Luck(self.broker, ODDS)
         self.oracle = Oracle(self.broker, self.feed)
+        self.edge_luck = random.Random(f"the edge's clock {seed}")
+        self.stamps_from = self.edge_luck.choice([0.0, 0.0, FAULT_SECONDS / 2, math.inf])  # until then the log is of version 1
         self.folder = Path(tempfile.mkdtemp(prefix="tolqyn-seed-", dir=STATE_ROOT))
         self.state, self.copy = self.folder / "state", self.folder / "copy"
         self.engine = Engine(self.broker, self.luck, self.oracle, self.state, self.feed)
@@ -265,7 +268,9 @@ class World:
             await asyncio.sleep(self.rng.expovariate(1.5))
             partition = self.rng.randrange(self.partitions)
             for _ in range(self.rng.choice([1, 2, 3, 8])):
-                self.broker.append(topic, partition, *event(self.feed, partition, self.rng))
+                key, value, headers = event(self.feed, partition, self.rng)
+                stamps = stamp(self.broker.now_ms, self.edge_luck) if self.loop.now >= self.stamps_from else ()
+                self.broker.append(topic, partition, key, value, headers + stamps)
 
     async def _faulty(self) -> None:
         await asyncio.sleep(self.rng.random() * 3)

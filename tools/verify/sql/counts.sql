@@ -1,4 +1,4 @@
--- From what stands to counts per period. $now is the local day on which the newest record was appended; `span` (feed, first, last)
+-- From what stands to counts per period. $now is the local day of the log's time; `span` (feed, first, last)
 -- the first and last day of each feed's events.
 
 CREATE OR REPLACE MACRO quarter_number(day) AS CAST(year(day) * 4 + quarter(day) - 1 AS INTEGER);

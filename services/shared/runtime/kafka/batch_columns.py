@@ -2,7 +2,8 @@
 
 Where a record ends is guessed (`}` and then the headers of the first record) and then proved: every record says how long it is, so
 if each guessed record is as long as it says, the guess is the one division of the bytes into records. What is not as expected
-(other headers, a value that is no JSON object, a null) is left to aiokafka's own reader.
+(other headers, a value that is no JSON object, a null) is left to aiokafka's own reader. One header may differ from batch to batch,
+the time at which it was sent: it is as long everywhere, and read from every record.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import cramjam
 import numpy as np
 from aiokafka.errors import CorruptRecordException
 
+from services.shared.statistics.exchange.log_time import STAMP
 from services.shared.statistics.exchange.records import WORD, Bytes, Headers, Records, Stretches, Texts, words
 from services.shared.statistics.folding.contribution import Integers
 
@@ -39,6 +41,7 @@ _VARINT_BYTES_MAX = 5  # of the numbers in a record; a longer one (a year betwee
 _LAST_OF_BYTE, _ONE = np.uint64(0x8080808080808080), np.uint64(1)
 _VARINT_MASKS = tuple(np.uint64(0x7F << (7 * i)) for i in range(_VARINT_BYTES_MAX))
 _BRACE = ord("}")
+_STAMP_BYTES = 13  # milliseconds from 2001 to 2286; at least a word, at most two
 
 
 class _Unusual(Exception):
@@ -88,7 +91,8 @@ def _one_by_one(batches: list[WholeBatch]) -> Records | None:
 def _columns(batches: list[WholeBatch]) -> Records:
     buffer, ends = _decompressed(batches)
     tail, headers = _tail(buffer, int(ends[-1]))
-    starts, stops = _division(buffer, int(ends[-1]), tail)
+    stamp_at = _stamp_in(tail, headers)
+    starts, stops = _division(buffer, int(ends[-1]), tail, stamp_at)
     length, at = _varints(buffer, starts)
     _expect(length > 0)
     _expect(at + length == stops)
@@ -114,7 +118,7 @@ def _columns(batches: list[WholeBatch]) -> Records:
         _times(batches, borders, time_delta)[first:],
         Texts(buffer, key_at, key_length)[first:],
         Texts(buffer, value_at, value_length)[first:],
-        Stretches([headers], [len(offsets) - first]),
+        _headers(buffer, headers, None if stamp_at is None else stops - len(tail) + stamp_at, len(offsets))[first:],
     )
 
 
@@ -170,17 +174,37 @@ def _tail(buffer: Bytes, end: int) -> tuple[bytes, Headers]:
     return buffer[begin:at].tobytes(), tuple(headers)
 
 
-def _division(buffer: Bytes, end: int, tail: bytes) -> tuple[Integers, Integers]:
-    """(where records begin, where they end), if each ends with a brace and `tail`."""
+def _stamp_in(tail: bytes, headers: Headers) -> int | None:
+    """Where in the tail the time of sending stands; None where it is not written as ingest writes it, as the last header."""
+    if headers and headers[-1][0] == STAMP and len(headers[-1][1]) == _STAMP_BYTES:
+        return len(tail) - _STAMP_BYTES
+    return None
+
+
+def _division(buffer: Bytes, end: int, tail: bytes, stamp_at: int | None) -> tuple[Integers, Integers]:
+    """(where records begin, where they end), if each ends with a brace and `tail`, whatever its stamp is."""
     after_brace = np.flatnonzero(buffer[:end] == _BRACE) + 1
     after_brace = after_brace[after_brace + len(tail) <= end]
-    for step in [*range(0, len(tail) - WORD, WORD), max(0, len(tail) - WORD)]:
+    known = b"\xff" * (len(tail) if stamp_at is None else stamp_at)
+    for step in [*range(0, len(known) - WORD, WORD), max(0, len(known) - WORD)]:
+        mask = np.uint64(int.from_bytes(known[step : step + WORD], "little"))
         word = np.uint64(int.from_bytes(tail[step : step + WORD], "little"))
-        others = np.uint64(8 * max(0, WORD - len(tail)))  # bits of a word that lie beyond a short tail
-        after_brace = after_brace[(words(buffer, after_brace + step) << others) == word << others]
+        fits = (words(buffer, after_brace + step) & mask) == word & mask
+        if not fits.all():
+            after_brace = after_brace[fits]
     stops = after_brace + len(tail)
     _expect(len(stops) > 0 and stops[-1] == end)
     return np.concatenate([np.zeros(1, np.int64), stops[:-1]]), stops
+
+
+def _headers(buffer: Bytes, headers: Headers, stamps: Integers | None, many: int) -> Stretches:
+    """The column of headers: `headers`, with the last one's value from where `stamps` says, if they are to be read at all."""
+    if stamps is None:
+        return Stretches([headers], [many])
+    first, last = words(buffer, stamps), words(buffer, stamps + (_STAMP_BYTES - WORD))
+    changes = (np.flatnonzero((first[1:] != first[:-1]) | (last[1:] != last[:-1])) + 1).tolist()
+    values = [buffer[at : at + _STAMP_BYTES].tobytes() for at in stamps[[0, *changes]].tolist()]
+    return Stretches([(*headers[:-1], (STAMP, value)) for value in values], [*changes, many])
 
 
 def _times(batches: list[WholeBatch], borders: Integers, delta: Integers) -> Sequence[int]:

@@ -21,6 +21,7 @@ from services.shared.runtime.kafka.stack_identity import TOPIC as PROBE_TOPIC
 from services.shared.runtime.process.clock_skew import ClockSkew
 from services.shared.runtime.process.errors import ConfigurationError, Unavailable
 from services.shared.runtime.process.settings import Settings
+from services.shared.statistics.exchange.log_time import STAMP
 
 ACK_SECONDS_MAX = 20.0  # a broker that restarts is back within ten; senders wait longer than this before they give up on an answer
 PROBE_SECONDS = 2.0  # how soon a lost broker is noticed without traffic, and how soon its return
@@ -61,12 +62,14 @@ class EventProducer:
             raise ConfigurationError(f"topic {name} has {found} partitions, the contract says {expected}")
 
     async def send(self, topic: str, events: Sequence[Events], schema: bytes) -> list[int]:
-        """Produce keys and values, `events[p]` to partition p of a contract topic, each list in its order.
+        """Produce keys and values, `events[p]` to partition p of a contract topic, each list in its order. All carry this
+        machine's time as it is now.
 
         Returns per partition how many of its events, from the first on, are acknowledged by all in-sync replicas. The others are
         not known to be stored. Takes at most `ACK_SECONDS_MAX`.
         """
-        name, headers = self._settings.topic(topic), [("schema", schema)]
+        name = self._settings.topic(topic)
+        headers = [("schema", schema), (STAMP, b"%d" % (time.time_ns() // 1_000_000))]
         lanes = (self._lane(name, partition, some, headers) for partition, some in enumerate(events))
         return await asyncio.gather(*lanes)
 

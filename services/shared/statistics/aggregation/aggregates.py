@@ -115,7 +115,7 @@ class Aggregates:
             _add(self._days[series], day, sign * change)
 
     def changes(self, log_time: int) -> Changes:
-        """Entries that changed since the last call. `log_time`: append time of the cut's newest record, ms (0: empty log)."""
+        """Entries that changed since the last call. `log_time`: the log's time at the cut, ms (0: none)."""
         now = calendar.local_day(log_time)
         span = (now, *(self._first_and_last(feed) for feed in _ADDED_UP))
         if span != self._span:  # a new day, or a feed reaches further: every stock and rolling sum has other periods

@@ -67,7 +67,7 @@ class Nowcasts:
             self._tables[feed][calendar.parse_quarter(period)] = flows_of(entry)
 
     def estimates(self, log_time: int) -> dict[str, Estimate]:
-        """All of them by key. `log_time`: append time of the cut's newest record, ms."""
+        """All of them by key. `log_time`: the log's time at the cut, ms."""
         today = calendar.local_day(log_time)
         if today != self._today:
             self._today, self._found = today, {}

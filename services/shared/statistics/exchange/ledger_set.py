@@ -33,7 +33,7 @@ def entry_digest(key: str, value: bytes) -> int:
 class Mark(NamedTuple):
     """What closes a consistent set.
 
-    `cut`: up to where the log is in; `log_time`: append time of its newest record, ms (0: none); `fold`: version of the rules;
+    `cut`: up to where the log is in; `log_time`: the log's time there, ms (0: none); `fold`: version of the rules;
     `entries`, `digest`: what the whole set must be; `identity`: per component, the hash of the record before the cut;
     `publication`: number of the publication, only on `indicators.v1`.
     """

@@ -2,7 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, repeat
+from operator import sub
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -94,6 +95,19 @@ class Stretches(Sequence[Any]):
             kept = [n for n, (_, stop) in enumerate(cut) if stop > (cut[n - 1][1] if n else 0)]
             return Stretches([cut[n][0] for n in kept], [cut[n][1] for n in kept])
         return self.values[bisect_right(self._ends, range(len(self))[place])]
+
+    def __iter__(self) -> Iterator[Any]:
+        sizes = map(sub, self._ends, [0, *self._ends])
+        return chain.from_iterable(map(repeat, self.values, sizes))
+
+    def beside(self, other: "Stretches") -> Iterator[tuple[Any, Any]]:
+        """The pairs of values that stand side by side in two columns of one length, in order, each stretch of a pair once."""
+        mine = theirs = 0
+        while mine < len(self.values):
+            yield self.values[mine], other.values[theirs]
+            end, others_end = self._ends[mine], other._ends[theirs]
+            mine += end <= others_end
+            theirs += others_end <= end
 
 
 class Records(NamedTuple):

@@ -58,19 +58,30 @@ class Log:
     def __init__(self) -> None:
         self.partitions: dict[tuple[str, int], list[tuple[int, bytes | None, bytes | None, Headers]]] = {}
 
-    def add(self, feed: str, record_id: str, version: int = 1, *, at: int = APPENDED, **fields: Any) -> "Log":
+    def add(
+        self, feed: str, record_id: str, version: int = 1, *, at: int = APPENDED, stamp: bytes | None = None, **fields: Any
+    ) -> "Log":
         """Append the feed's sample record with other fields (None leaves one out)."""
         value = {"record_id": record_id, "version": version, **SAMPLES[feed], **fields}
         text = json.dumps({k: v for k, v in value.items() if v is not None}, ensure_ascii=False, separators=(",", ":"))
-        return self.raw(feed, f"local/{record_id}".encode(), text.encode(), at=at)
+        return self.raw(feed, f"local/{record_id}".encode(), text.encode(), at=at, stamp=stamp)
 
     def withdraw(self, feed: str, record_id: str, version: int, *, at: int = APPENDED) -> "Log":
         text = json.dumps({"record_id": record_id, "version": version, "action": "withdraw"}, separators=(",", ":"))
         return self.raw(feed, f"local/{record_id}".encode(), text.encode(), at=at)
 
-    def raw(self, feed: str, key: bytes | None, value: bytes | None, header: str | None = None, at: int = APPENDED) -> "Log":
+    def raw(
+        self,
+        feed: str,
+        key: bytes | None,
+        value: bytes | None,
+        header: str | None = None,
+        at: int = APPENDED,
+        stamp: bytes | None = None,
+    ) -> "Log":
         """Append anything at all."""
-        headers = () if header == "" else (("schema", (header or f"{feed}/1").encode()),)
+        headers: Headers = () if header == "" else (("schema", (header or f"{feed}/1").encode()),)
+        headers += () if stamp is None else (("stamped", stamp),)
         partition = crc32(key or b"") % PARTITIONS[feed]
         self.partitions.setdefault((feed, partition), []).append((at, key, value, headers))
         return self
@@ -92,7 +103,7 @@ def recounted(log: Log, folder: Path) -> Figures:
         for (feed, partition), records in log.records().items():
             raw = RawPartition(feed, folder / f"{feed}-{partition}")
             raw.add(records)
-            recount.count(feed, raw.files, raw.newest_append)
+            recount.count(feed, raw.files, raw.log_time)
         return recount.figures()
     finally:
         recount.close()

@@ -31,7 +31,7 @@ def recounted(log: Log, folder: Path, period: str) -> Inner:
             if feed in FEEDS:
                 raw = RawPartition(feed, folder / f"{feed}-{partition}")
                 raw.add(records)
-                recount.count(feed, raw.files, raw.newest_append)
+                recount.count(feed, raw.files, raw.log_time)
         return inner_cells(recount, period, APPENDED)
     finally:
         recount.close()
