@@ -77,7 +77,7 @@ async def test_a_saved_fold_of_nothing_is_taken_up() -> None:
     """A worker that lost its partition while taking it over saves nothing at offset 0; the next one asked for the record before
     it, at offset -1, and died of that at every start (seed 1)."""
     worker = TallyWorker(ServiceContext("tally", NOBODY), "border-crossings", "")
-    await worker._check_identity(0, Manifest(LAYOUT, FOLD, 0, 0, "", -1, [""], [], [0, 0]), 0)
+    await worker._check_identity(0, Manifest(LAYOUT, FOLD, 0, 0, False, "", -1, [""], [], [0, 0]), 0)
 
 
 async def test_a_publisher_does_not_write_another_s_figures_under_its_own_cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,8 @@ def test_clocks_are_apart_beyond_the_limit_only_and_each_change_is_said_once_wit
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    skew, parted = ClockSkew(), []
+    skew = ClockSkew()
+    parted: list[bool] = []
     assert not skew.apart
     assert skew.seconds is None
     for ahead in (0, SKEW_SECONDS_MAX, SKEW_SECONDS_MAX + 1, SKEW_SECONDS_MAX + 2, -SKEW_SECONDS_MAX, -3600, 0, 0):

@@ -3,9 +3,11 @@
 import logging
 from datetime import UTC, datetime
 
+from services.shared.statistics.exchange.log_time import APART_MS_MAX
+
 # A clock that a time server keeps is right to milliseconds, and one left alone loses a second a day: at five minutes somebody set
 # one of them wrong. Less would turn records away over nothing; more would let a wrong day into the log's time.
-SKEW_SECONDS_MAX = 300.0
+SKEW_SECONDS_MAX = APART_MS_MAX / 1000
 
 log = logging.getLogger("tolqyn.clocks")
 
