@@ -132,7 +132,11 @@ async def test_a_release_keeps_its_instant_though_the_clock_is_put_back_while_it
         moments.append(now)
         return Outcome(standing, known, {})
 
-    for name, put in (("waiting", waiting), ("frozen", frozen), ("released_values", released_values), ("release", release)):
+    async def database_clock() -> datetime:
+        return due + timedelta(seconds=1)
+
+    told_of = {"waiting": waiting, "frozen": frozen, "released_values": released_values, "release": release}
+    for name, put in {**told_of, "clock": database_clock}.items():
         monkeypatch.setattr(store, name, put)
     told: Confidential = {"period": "2025-Q2", "counts": {}, "hidden": {}, "groups": {}}
     releases = Releases(
