@@ -5,6 +5,7 @@ Holds every publication and every frozen release against the oracle, and asks fo
 
 import asyncio
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from tests.chaos.simulated.clients import Luck
 from tests.chaos.simulated.oracle import UNITS, Oracle
 
 EMBARGO_SECONDS_MAX = 3  # of a release that somebody asks for
+CLOCK_BEHIND_SECONDS_MAX = 2  # holds an embargo that long; a run comes to rest in not much more
+CLOCK_AHEAD_SECONDS_MAX = 3600  # ends none
 Figures = dict[tuple[str, str], Observation]
 Said = dict[str, tuple[Any, ...]]
 
@@ -38,8 +41,9 @@ class _Kept(NamedTuple):
 class MemoryStore:
     """In place of the ReleaseStore of all publishers of a run."""
 
-    def __init__(self, luck: Luck, oracle: Oracle, rng: random.Random) -> None:
-        self._luck, self._oracle, self._rng = luck, oracle, rng
+    def __init__(self, luck: Luck, oracle: Oracle, rng: random.Random, now: Callable[[], datetime]) -> None:
+        self._luck, self._oracle, self._rng, self._now = luck, oracle, rng, now
+        self._ahead = timedelta(seconds=rng.uniform(-CLOCK_BEHIND_SECONDS_MAX, CLOCK_AHEAD_SECONDS_MAX))
         self._said: list[tuple[int, Cut, Said]] = []  # every set that was ever published, of databases that were lost too
         self.wipe()
 
@@ -65,6 +69,10 @@ class MemoryStore:
 
     async def create(self) -> None:
         await self._reach()
+
+    async def clock(self) -> datetime:
+        await self._reach()
+        return self._now() + self._ahead
 
     async def standing(self) -> Standing | None:
         await self._reach()

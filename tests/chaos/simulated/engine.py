@@ -173,10 +173,10 @@ class Engine:
 
     def __init__(self, broker: Broker, luck: Luck, oracle: Oracle, state: Path, feed: str) -> None:
         self._broker, self._feed = broker, feed
-        self.store = MemoryStore(luck, oracle, broker.rng)
-        self.checker = Checker(broker, oracle, feed, self.store)
         # Of the publisher, which may release what is over by its own clock: all quarters of the run.
         self._clock = lambda: datetime.fromtimestamp(broker.clock_ms / 1000, UTC) + timedelta(days=PUBLISHER_DAYS_AHEAD)
+        self.store = MemoryStore(luck, oracle, broker.rng, self._clock)
+        self.checker = Checker(broker, oracle, feed, self.store)
         self._settings = Settings(bootstrap_servers="memory", database_url="memory", state_dir=state)
         self._replace(broker, luck)
 
