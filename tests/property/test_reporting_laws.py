@@ -32,9 +32,10 @@ def margins(log: list[dict[str, Any]]) -> Margins:
     state: dict[str, tuple[int, tuple[str, ...] | None]] = {}
     found: Margins = defaultdict(Counter)
     for event in log:
-        version, old = state.get(event["record_id"], (0, None))
+        version, old = state.get(event["record_id"], (-1, None))
         new = content(event)
-        if event["version"] > version:
+        # 0: without a version, of which the last in the log counts
+        if event["version"] > version or (event["version"] == version == 0 and new != old):
             state[event["record_id"]] = event["version"], new
             for one, step in ((new, 1), (old, -1)):
                 if one is not None:
@@ -42,7 +43,7 @@ def margins(log: list[dict[str, Any]]) -> Margins:
                     found[one[0]][f"~delay|{flow(one[1])}|{min(max(late, 0), 60)}"] += step
             if old is not None and old != new:
                 found[old[0]][f"{'~corrected' if new else '~withdrawn'}|{flow(old[1])}"] += 1
-        elif event["version"] == version and new != old:
+        elif event["version"] == version > 0 and new != old:
             day, cell = new or old or ("", "")
             found[day][f"~conflict|{flow(cell)}"] += 1
     return {day: counter for day, counter in found.items() if any(counter.values())}
