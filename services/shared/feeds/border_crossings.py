@@ -37,9 +37,7 @@ def _effects(cell: str) -> Effects:
 
 RULES = FeedRules(
     contract=FEED,
-    stock=False,
     columns=columns(FEED.record, "occurred_at", *FIELDS),
-    cell_fields=FIELDS,
     spans=_spans,
     valid_cell=valid_movement(FEED.record),
     flows=(

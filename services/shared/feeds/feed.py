@@ -90,10 +90,10 @@ class Accumulator(Protocol):
 class FeedRules:
     """How one feed counts.
 
-    `columns`: fields that the fold reads, with their types. `spans`: from those columns and the records' keys to contributions.
-    `cell_fields`: what a cell's text joins with `|`, in this order; what does not apply is empty. `valid_cell`: whether a cell's
-    text is one that the contract allows (asked once per distinct text). `sheets`: from days whose counts changed, all counts and
-    the cells' texts to the sheets that are handed on.
+    `columns`: fields that the fold reads, with their types. `spans`: from those columns and the records' keys to contributions; a
+    cell's text joins its fields with `|`, and what does not apply is empty. `valid_cell`: whether a cell's text is one that the
+    contract allows (asked once per distinct text). `sheets`: from days whose counts changed, all counts and the cells' texts to
+    the sheets that are handed on.
 
     `flows`, `flow_of`: the flows, and to which of them a cell belongs. `measures`, `effects`: the aggregates, and what one unit in
     a cell adds to them; or `accumulator`, for figures that are no such sums. `late`: when a record is late; None: it has no day on
@@ -102,9 +102,7 @@ class FeedRules:
     """
 
     contract: Feed
-    stock: bool
     columns: dict[str, type[pl.DataType]]
-    cell_fields: tuple[str, ...]
     spans: Callable[[pl.DataFrame, Keys], Spans]
     valid_cell: Callable[[str], bool]
     sheets: Callable[[list[int], Counts, list[str]], Changes] = day_sheets

@@ -6,9 +6,7 @@ from services.shared.feeds.reading import columns, is_country, on_day
 
 RULES = FeedRules(
     contract=FEED,
-    stock=False,
     columns=columns(FEED.record, "departed_on", "destination"),
-    cell_fields=("destination",),
     spans=on_day("departed_on", "destination"),
     valid_cell=is_country,
     flows=(Flow("labour_emigration", "LABOUR_EMIGRATION", "persons"),),

@@ -113,9 +113,7 @@ def _valid(cell: str) -> bool:
 
 RULES = FeedRules(
     contract=FEED,
-    stock=False,
     columns=columns(FEED.record, "occurred_on", *_FIELDS),
-    cell_fields=_FIELDS,
     spans=on_day("occurred_on", *_FIELDS),
     valid_cell=_valid,
     sheets=year_sheets,

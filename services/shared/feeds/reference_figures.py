@@ -85,9 +85,7 @@ class References:
 
 RULES = FeedRules(
     contract=FEED,
-    stock=False,
     columns=columns(FEED.record, *_FIELDS),
-    cell_fields=("figure",),
     spans=_spans,
     valid_cell=_valid,
     accumulator=References,

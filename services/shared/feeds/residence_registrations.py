@@ -18,9 +18,7 @@ def _effects(cell: str) -> Effects:
 
 RULES = FeedRules(
     contract=FEED,
-    stock=False,
     columns=columns(FEED.record, "occurred_on", *FIELDS),
-    cell_fields=FIELDS,
     spans=on_day("occurred_on", *FIELDS),
     valid_cell=valid_movement(FEED.record),
     flows=(

@@ -44,9 +44,7 @@ def _effects(cell: str) -> Effects:
 
 RULES = FeedRules(
     contract=FEED,
-    stock=True,
     columns=columns(FEED.record, "citizenship", "level", "institution", "branch_of", "enrolled_on", "ended_on"),
-    cell_fields=("citizenship", "level", "branch"),
     spans=_spans,
     valid_cell=_valid,
     flows=(Flow("enrolments"),),

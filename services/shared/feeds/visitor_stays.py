@@ -24,9 +24,7 @@ def _effects(cell: str) -> Effects:
 
 RULES = FeedRules(
     contract=FEED,
-    stock=False,
     columns=columns(FEED.record, "arrived_on", "citizenship", "kind"),
-    cell_fields=("citizenship", "kind"),
     spans=on_day("arrived_on", "citizenship", "kind"),
     valid_cell=_valid,
     flows=(Flow("guests", "FOREIGN_GUESTS", "stays"), Flow("medical", "MEDICAL_VISITORS", "stays")),

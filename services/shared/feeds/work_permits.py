@@ -26,9 +26,7 @@ def _valid(cell: str) -> bool:
 
 RULES = FeedRules(
     contract=FEED,
-    stock=True,
     columns=columns(FEED.record, "citizenship", "category", "valid_from", "valid_to", "revoked_on"),
-    cell_fields=("citizenship", "category"),
     spans=_spans,
     valid_cell=_valid,
     flows=(Flow("permits_issued", "PERMITS_ISSUED", "permits"),),

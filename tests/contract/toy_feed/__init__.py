@@ -95,9 +95,7 @@ from services.shared.feeds.reading import columns, is_country, on_day
 
 RULES = FeedRules(
     contract=FEED,
-    stock=False,
     columns=columns(FEED.record, "applied_on", "citizenship"),
-    cell_fields=("citizenship",),
     spans=on_day("applied_on", "citizenship"),
     valid_cell=is_country,
     flows=(Flow("{PACKAGE}"),),

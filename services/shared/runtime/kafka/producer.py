@@ -63,13 +63,13 @@ class EventProducer:
 
     async def send(self, topic: str, events: Sequence[Events], schema: bytes) -> list[int]:
         """Produce keys and values, `events[p]` to partition p of a contract topic, each list in its order. All carry this
-        machine's time as it is now.
+        service's time as it is now.
 
         Returns per partition how many of its events, from the first on, are acknowledged by all in-sync replicas. The others are
         not known to be stored. Takes at most `ACK_SECONDS_MAX`.
         """
         name = self._settings.topic(topic)
-        headers = [("schema", schema), (STAMP, b"%d" % (time.time_ns() // 1_000_000))]
+        headers = [("schema", schema), (STAMP, b"%d" % int(self._clock() * 1000))]
         lanes = (self._lane(name, partition, some, headers) for partition, some in enumerate(events))
         return await asyncio.gather(*lanes)
 
